@@ -1,0 +1,44 @@
+# Two commands do everything on a machine with Python >= 3.11: `make study` and `make test`.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help study figures test test-all check format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+study: .venv/ready ## set up, run the default study, write results/default/report.html
+	snakemake --cores $(CORES) --quiet rules
+	@echo "report: results/default/report.html"
+
+figures: .venv/ready ## draw the figures of the reference study from its cached results; nothing is trained
+	snakemake figures --cores $(CORES) --configfile config/studies/reference.yaml --quiet rules
+
+test: .venv/ready ## set up, run the test suite
+	python -m pytest -m "not slow and not slurm and not gpu and not browser"
+
+test-all: .venv/ready ## the test suite with what takes minutes
+	python -m pytest -m "not slurm and not gpu"
+
+check: .venv/ready ## style and workflow lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+format: .venv/ready ## put code into the house style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+lock: .venv/ready ## write envs/requirements.lock from what is installed
+	envs/lock.sh
+
+clean: ## delete the default study's results, keep the data
+	rm -rf results/default logs/default
+
+.venv/ready: envs/install.sh envs/requirements.lock pyproject.toml
+	@envs/install.sh $(PYTHON)

@@ -1,0 +1,149 @@
+"""A configuration is complete, or one error names everything that is wrong with it."""
+
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from chemscale import study
+from chemscale.config import complete
+from chemscale.errors import ChemscaleError
+
+REGISTRY = {
+    "mols": {"arm": "language", "source": "rdkit", "molecules": 2000, "validation": 300, "test": 300},
+    "geoms": {"arm": "potential", "source": "thermal", "training_structures": 500},
+}
+
+
+@pytest.fixture
+def config() -> dict:
+    sweep = {"learning_rates": [0.001, 0.003, 0.01], "data": 100, "steps": 10}
+    return {
+        "study": "mine",
+        "language": {
+            "dataset": "mols",
+            "families": {"chemgpt-slim": {"widths": [8, 16]}},
+            "data": [10, 100, 1000],
+            "tune": {"widths": [8], **sweep},
+        },
+        "potential": {
+            "dataset": "geoms",
+            "families": {"schnet": {"widths": [8], "depths": [2, 3], "learning_rate": 0.01}},
+            "data": [10, 100],
+        },
+    }
+
+
+def problems(config: dict) -> str:
+    with pytest.raises(ChemscaleError) as error:
+        complete(config, REGISTRY)
+    return str(error.value)
+
+
+def test_defaults_are_filled_in_at_every_level(config):
+    full = complete(config, REGISTRY)
+    assert full["results_source"] == "trained"
+    assert full["language"]["families"]["chemgpt-slim"]["learning_rate"] == "tuned"
+    assert full["potential"]["training"]["loss"] == {"energy": 0.05, "force": 0.95}
+    assert full["potential"]["training"]["steps"]["minimum"] == 400
+    assert "training" not in config["language"], "the caller's configuration stays as it was"
+
+
+def test_all_problems_are_named_at_once(config):
+    config["langauge"] = {}
+    config["language"]["data"] = "many"
+    config["potential"]["training"] = {"cutof": 5.0, "clip": -1}
+    text = problems(config)
+    assert "4 problem(s)" in text
+    assert "'langauge' was unexpected" in text and "known here: study" in text
+    assert "language.data: 'many' is not of type 'array'" in text
+    assert "potential.training: " in text and "'cutof' was unexpected" in text
+    assert "potential.training.clip: -1" in text and "largest norm of the gradient" in text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "right"), [([100, 10, 1000], "[10, 100, 1000]"), ([10, 10, 100], "[10, 100]")], ids=["unsorted", "twice"]
+)
+def test_data_sizes_must_rise(config, sizes, right):
+    config["language"]["data"] = sizes
+    assert f"language.data: {sizes} is not strictly rising; right would be {right}" in problems(config)
+
+
+def test_sizes_larger_than_the_data(config):
+    config["language"]["data"] = [10, 1401]
+    config["potential"]["data"] = [10, 501]
+    text = problems(config)
+    assert "language.data: 1,401 is more than mols has for training, 1,400 molecules" in text
+    assert "potential.data: 501 is more than geoms has for training, 500 structures" in text
+
+
+def test_unknown_names(config):
+    config["language"]["dataset"] = "geoms"
+    config["potential"]["families"] = {"painnn": {"widths": [8]}}
+    text = problems(config)
+    assert "language.dataset: geoms: a dataset of the arm potential; right would be one of mols" in text
+    assert "potential.families.painnn: no such family; right would be one of schnet, painn" in text
+
+
+def test_width_the_heads_do_not_divide(config):
+    config["language"]["families"] = {"chemgpt": {"widths": [24], "learning_rate": 0.001}}
+    assert "width 24 is not divisible by its 16 heads" in problems(config)
+
+
+def test_tuned_needs_a_sweep(config):
+    del config["language"]["tune"]
+    assert "language.families.chemgpt-slim.learning_rate: tuned, but language.tune is missing" in problems(config)
+
+
+def test_own_datasets_join_the_registry(config):
+    config["datasets"] = {"own": REGISTRY["mols"] | {"molecules": 700}}
+    config["language"]["dataset"] = "own"
+    config["language"]["data"] = [10, 101]
+    assert "language.data: 101 is more than own has for training, 100 molecules" in problems(config)
+
+
+def test_cells_are_the_grid_with_more_seeds_on_the_small_half(config):
+    cells = study.cells(complete(config, REGISTRY))
+    names = [cell.name for cell in cells]
+    assert len(set(names)) == len(names)
+    # language: 2 widths × (2 + 2 + 1 runs); potential: 2 depths × (2 + 1 runs)
+    assert len([n for n in names if n.startswith("language")]) == 10
+    assert len([n for n in names if n.startswith("potential")]) == 6
+    assert "language/chemgpt-slim/w8/100/seed1" in names and "language/chemgpt-slim/w8/1000/seed1" not in names
+    assert "potential/schnet/d3-w8/10/seed1" in names
+
+
+def test_one_value_changes_exactly_its_cells(config):
+    before = {cell.name: cell.settings for cell in study.cells(complete(config, REGISTRY))}
+    config["language"]["data"] = [10, 100, 1100]
+    after = {cell.name: cell.settings for cell in study.cells(complete(config, REGISTRY))}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {f"language/chemgpt-slim/w{w}/1100/seed0" for w in (8, 16)}
+
+
+def test_costs_grow_with_size_and_data_and_move_large_cells_to_a_gpu(config):
+    config["language"]["families"] = {"chemgpt": {"widths": [16, 2048], "learning_rate": 0.001}}
+    cells = {(c.size, c.data): c for c in study.cells(complete(config, REGISTRY)) if c.arm == "language"}
+    assert cells["w2048", 10].parameters == 1_208_455_168
+    assert cells["w16", 1000].flops > cells["w16", 10].flops
+    small, large = study.resources(cells["w16", 10]), study.resources(cells["w2048", 1000])
+    assert small["gpu"] == 0 and large["gpu"] == 1
+    assert large["mem_mb"] > 16 * 1_208_455_168 / 1e6, "weights, gradients and Adam's moments must fit"
+    assert study.resources(cells["w16", 10], attempt=2)["runtime"] == 2 * small["runtime"]
+
+
+@pytest.mark.parametrize("path", ["config.yaml", "studies/smoke.yaml", "studies/reference.yaml", "studies/paper.yaml"])
+def test_shipped_studies_are_valid(checkout, path):
+    registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
+    config = yaml.safe_load((checkout / "config" / path).read_text())
+    assert study.cells(complete(deepcopy(config), registry))
+
+
+def test_reference_is_the_default_study(checkout):
+    """The cached tables are those of the default study, so both must describe the same cells."""
+    registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
+    grids = []
+    for path in ("config.yaml", "studies/reference.yaml"):
+        config = yaml.safe_load((checkout / "config" / path).read_text())
+        grids.append([cell.name for cell in study.cells(complete(config, registry))])
+    assert grids[0] == grids[1]

@@ -1,0 +1,32 @@
+"""A machine's GPUs are leased one by one, and a lease ends with its process."""
+
+import os
+import subprocess
+import sys
+
+from chemscale.training.devices import lease, lease_gpu
+
+HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
+       "l = lease(2, pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
+
+
+def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    directory = tmp_path / "leases"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "leased\n"
+    first = lease(2, directory)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1", "device 0 is taken by the other process"
+    holder.kill()
+    holder.wait()
+    second = lease(2, directory)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0", "a killed process gives its device back"
+    first.close()
+    second.close()
+
+
+def test_a_schedulers_choice_is_kept(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert lease_gpu() is None and os.environ["CUDA_VISIBLE_DEVICES"] == "3"

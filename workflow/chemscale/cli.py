@@ -1,0 +1,164 @@
+"""The command line: one verb for each rule of the workflow. Libraries are imported by the verb that needs them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from chemscale import __version__
+from chemscale.errors import ChemscaleError
+from chemscale.files import read_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; return the exit code: 0, 2 for a mistake the message explains, 75 when interrupted but resumable."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except ChemscaleError as error:
+        print(f"chemscale {options.verb}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="chemscale", description="Scaling studies of deep chemical models.")
+    top.add_argument("--version", action="version", version=__version__)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run, about: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=about, description=about)
+        command.set_defaults(run=run)
+        return command
+
+    v = verb("fetch", _fetch, "Make a dataset's raw file available and check it.")
+    v.add_argument("name", help="name of the dataset")
+    _add_settings(v, "the dataset's registry entry as JSON")
+    v.add_argument("--out", type=Path, required=True, help="directory of the dataset")
+
+    v = verb("encode", _encode, "Turn raw molecules into a token store of SELFIES.")
+    v.add_argument("directory", type=Path, help="directory of the dataset, after fetch")
+    v.add_argument("--workers", type=int, default=1, help="processes")
+
+    v = verb("label", _label, "Make molecules' geometries and label them with energies and forces.")
+    v.add_argument("name", help="name of the dataset")
+    _add_settings(v, "the dataset's registry entry as JSON")
+    v.add_argument("--out", type=Path, required=True, help="directory of the dataset")
+    v.add_argument("--workers", type=int, default=1, help="processes")
+
+    v = verb("ingest", _ingest, "Turn a file of labelled geometries into a geometry store.")
+    v.add_argument("directory", type=Path, help="directory of the dataset, after fetch")
+
+    v = verb("tune", _tune, "Find learning rates at the cheap end and the rule that carries them to other widths.")
+    _add_settings(v, "the sweep's settings as JSON")
+    v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+    v = verb("train", _train, "Train one cell to its record; call it again after an interruption and it goes on.")
+    _add_settings(v, "the cell's settings as JSON")
+    v.add_argument("--out", type=Path, required=True, help="directory of the record")
+    v.add_argument("--checkpoints", type=Path, help="directory of the state; default: OUT with .checkpoints appended")
+    v.add_argument("--checkpoint-seconds", type=float, default=60, help="time between two checkpoints")
+
+    v = verb("collect", _collect, "Gather the records of a study's cells into one table.")
+    v.add_argument("results", type=Path, help="directory of the study's results")
+    v.add_argument("--cells", type=Path, required=True, help="file with the names of all cells, one a line; - for stdin")
+    v.add_argument("--out", type=Path, required=True, help="directory of the tables")
+
+    v = verb("fit", _fit, "Fit scaling laws to one arm of a runs table.")
+    v.add_argument("table", type=Path, help="runs.parquet")
+    v.add_argument("--arm", required=True, choices=["language", "potential"])
+    v.add_argument("--confidence", type=float, default=0.9, help="coverage asked of intervals")
+    v.add_argument("--draws", type=int, default=500, help="bootstrap draws")
+    v.add_argument("--seed", type=int, default=0)
+    v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    return top
+
+
+def _add_settings(command: argparse.ArgumentParser, about: str) -> None:
+    command.add_argument("settings", metavar="SETTINGS.json", help=f"{about}; - for stdin")
+
+
+def _settings(options: argparse.Namespace) -> dict:
+    if options.settings != "-":
+        return read_json(options.settings)
+    try:
+        return json.load(sys.stdin)
+    except json.JSONDecodeError as error:
+        raise ChemscaleError(f"standard input: not JSON ({error})") from None
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from chemscale.molecules.sources import fetch
+
+    fetch(options.name, _settings(options), options.out)
+
+
+def _encode(options: argparse.Namespace) -> None:
+    from chemscale.molecules.corpus import encode
+
+    encode(options.directory, options.workers)
+
+
+def _label(options: argparse.Namespace) -> None:
+    from chemscale.training.throughput import one_thread
+
+    one_thread()
+    from chemscale.geometries.labels import label
+
+    label(options.name, _settings(options), options.out, options.workers)
+
+
+def _ingest(options: argparse.Namespace) -> None:
+    from chemscale.geometries.ingest import ingest
+
+    ingest(options.directory)
+
+
+def _prepare_training() -> object:
+    """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
+    from chemscale.training.devices import lease_gpu
+    from chemscale.training.throughput import one_thread
+
+    one_thread()
+    return lease_gpu()
+
+
+def _tune(options: argparse.Namespace) -> None:
+    lease = _prepare_training()  # noqa: F841
+    from chemscale.training.tune import tune
+
+    tune(_settings(options), options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    lease = _prepare_training()  # noqa: F841
+    from chemscale.training.cell import train_cell
+    from chemscale.training.state import Interrupted
+
+    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
+    try:
+        metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
+    except Interrupted as interruption:
+        print(f"chemscale train: {interruption}; call again to go on", file=sys.stderr)
+        raise SystemExit(75) from None  # EX_TEMPFAIL
+    print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from chemscale.collect import collect
+
+    names = (sys.stdin if str(options.cells) == "-" else options.cells.open()).read().split()
+    collect(options.results, names, options.out)
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from chemscale.collect import read_table
+    from chemscale.files import write_json
+    from chemscale.scaling.study_fits import fit_runs
+
+    table = read_table(options.table)
+    write_json(options.out, fit_runs(table, options.arm, options.confidence, options.draws, options.seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

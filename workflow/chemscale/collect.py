@@ -1,0 +1,71 @@
+"""From the records of many cells to the runs table, the training curves, and the list of what is missing."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from chemscale.errors import ChemscaleError
+from chemscale.files import atomic, read_json
+
+NESTED = ("versions",)  # entries of a record that are no column
+
+
+def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
+    """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
+
+    runs.parquet and runs.csv (one row a cell), histories.parquet (one row a point of a training curve) and
+    sweeps.parquet (one row a trial of a learning rate, with what its family's rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
+    """
+    rows, histories = [], []
+    for name in names:
+        record = results / "runs" / name / "metrics.json"
+        arm, family, size, data, seed = name.split("/")
+        row = {"cell": name, "arm": arm, "family": family, "size": size, "data": int(data), "seed": int(seed[4:])}
+        if not record.exists():
+            print(f"{name}: no record, listed as missing", file=sys.stderr)
+            rows.append(row | {"status": "missing", "reason": "no record"})
+            continue
+        metrics = read_json(record)
+        rows.append(row | {key: value for key, value in metrics.items() if key not in NESTED})
+        histories.append(pd.read_parquet(record.with_name("history.parquet")).assign(cell=name))
+    table = pd.DataFrame(rows)
+    if not histories:
+        raise ChemscaleError(f"{results}: none of the {len(names)} cells has a record; train some first")
+    curves = pd.concat(histories, ignore_index=True)
+    for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (sweeps(results), "sweeps.parquet")):
+        with atomic(out / file) as path:
+            frame.to_parquet(path, index=False)
+    with atomic(out / "runs.csv") as path:
+        table.to_csv(path, index=False)
+    counts = table["status"].value_counts()
+    print(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()), file=sys.stderr)
+    return table
+
+
+def sweeps(results: Path) -> pd.DataFrame:
+    """Trials of all sweeps of learning rates in `results`, one row each."""
+    rows = []
+    for path in sorted(results.glob("tuning/*/*.json")):
+        sweep = read_json(path)
+        best = {entry["width"]: entry for entry in sweep["best"]}
+        for trial in sweep["trials"]:
+            width = trial["width"]
+            rows.append({
+                "arm": path.parent.name,
+                "family": sweep["family"],
+                **trial,
+                "best_learning_rate": best[width]["learning_rate"],
+                "edge": best[width]["edge"],
+                "rule_learning_rate": sweep["learning_rates"][str(width)],
+            })  # fmt: skip
+    columns = ["arm", "family", "width", "learning_rate", "tse", "validation_loss"]
+    return pd.DataFrame(rows, columns=[*columns, "best_learning_rate", "edge", "rule_learning_rate"])
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table from Parquet or CSV; raise ChemscaleError if it cannot be read."""
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ChemscaleError(f"{path}: not a readable table ({error})") from None

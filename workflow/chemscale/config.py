@@ -1,0 +1,116 @@
+"""From a study's YAML to a complete configuration, or to one error that names every problem."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from chemscale.errors import ChemscaleError
+from chemscale.models.shapes import GPT_SHAPES, POTENTIAL_PARAMETERS
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+FAMILIES = {"language": GPT_SHAPES, "potential": POTENTIAL_PARAMETERS}
+EXAMPLES = {"language": "molecules", "potential": "structures"}
+
+
+def complete(config: dict, registry: dict[str, dict]) -> dict:
+    """Check `config` against the schema and the `registry` of datasets; return it with every default filled in.
+
+    Raises ChemscaleError with all problems at once, each with its key, its value and what would be right.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text())
+    problems = _schema_problems(config, schema)
+    if not problems:
+        config = _with_defaults(deepcopy(config), schema, schema)
+        registry = registry | config["datasets"]
+        problems = [problem for arm in FAMILIES if arm in config for problem in _arm_problems(arm, config[arm], registry)]
+        if not any(arm in config for arm in FAMILIES):
+            problems = ["neither language nor potential is there: a study needs at least one arm"]
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise ChemscaleError(f"the configuration has {len(problems)} problem(s):\n{lines}\nconfig/README.md explains every key.")
+    return config
+
+
+def _schema_problems(config: dict, schema: dict) -> list[str]:
+    problems = []
+    for error in sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.absolute_path))):
+        key = ".".join(map(str, error.absolute_path)) or "top level"
+        about = error.schema.get("description")
+        if error.validator == "additionalProperties":
+            known = ", ".join(error.schema["properties"])
+            problems.append(f"{key}: {error.message}; known here: {known}")
+        elif error.validator == "oneOf":
+            problems.append(f"{key}: {error.instance!r} is wrong; right would be: {about}")
+        else:
+            problems.append(f"{key}: {error.message}" + (f"; right would be: {about}" if about else ""))
+    return problems
+
+
+def _with_defaults(value, node: dict, schema: dict):
+    """`value` with the defaults of schema `node` filled in, recursively."""
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    if not isinstance(value, dict) or node.get("type") != "object":
+        return value
+    known = node.get("properties", {})
+    for key, child in known.items():
+        target = schema["$defs"][child["$ref"].rsplit("/", 1)[1]] if "$ref" in child else child
+        if key not in value and "default" in target:
+            value[key] = deepcopy(target["default"])
+    others = node.get("additionalProperties") or {}
+    return {key: _with_defaults(item, known.get(key, others), schema) for key, item in value.items()}
+
+
+def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[str]:
+    """What the schema cannot see: names, orders, and sizes against the data."""
+    problems = []
+    for family, choices in settings["families"].items():
+        where = f"{arm}.families.{family}"
+        if family not in FAMILIES[arm]:
+            problems.append(f"{where}: no such family; right would be one of {', '.join(FAMILIES[arm])}")
+            continue
+        if choices["learning_rate"] == "tuned" and "tune" not in settings:
+            problems.append(f"{where}.learning_rate: tuned, but {arm}.tune is missing; add it or give a number")
+        if arm == "language":
+            tuned = settings["tune"]["widths"] if "tune" in settings and choices["learning_rate"] == "tuned" else []
+            for width in dict.fromkeys([*choices["widths"], *tuned]):
+                try:
+                    GPT_SHAPES[family](width)
+                except ChemscaleError as error:
+                    problems.append(f"{where}.widths: {error}")
+
+    def rising(key: str, values: list) -> None:
+        if sorted(set(values)) != values:
+            problems.append(f"{arm}.{key}: {values} is not strictly rising; right would be {sorted(set(values))}")
+
+    rising("data", settings["data"])
+    if "tune" in settings:
+        rising("tune.learning_rates", settings["tune"]["learning_rates"])
+    steps = settings["training"]["steps"]
+    if steps["minimum"] > steps["maximum"]:
+        problems.append(f"{arm}.training.steps: minimum {steps['minimum']} is above maximum {steps['maximum']}")
+
+    dataset = registry.get(settings["dataset"])
+    fitting = [name for name, entry in registry.items() if entry.get("arm") == arm]
+    if dataset is None or dataset.get("arm") != arm:
+        what = "no such dataset" if dataset is None else f"a dataset of the arm {dataset.get('arm')}"
+        problems.append(f"{arm}.dataset: {settings['dataset']}: {what}; right would be one of {', '.join(fitting)}")
+        return problems
+    available = training_examples(arm, dataset)
+    wanted = {"data": max(settings["data"]), "tune.data": settings.get("tune", {}).get("data", 0)}
+    for key, size in wanted.items():
+        if available is not None and size > available:
+            problems.append(
+                f"{arm}.{key}: {size:,} is more than {settings['dataset']} has for training, {available:,} {EXAMPLES[arm]}"
+            )
+    return problems
+
+
+def training_examples(arm: str, dataset: dict) -> int | None:
+    """Examples of a dataset's training split, where its registry entry tells; None where only the data can."""
+    total = dataset.get(EXAMPLES[arm] if arm == "language" else "training_structures")
+    if total is None or arm == "potential":
+        return total
+    return total - dataset["validation"] - dataset["test"]

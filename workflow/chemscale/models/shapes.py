@@ -1,0 +1,79 @@
+"""Sizes of every family in closed form, without building a model (and without importing torch).
+
+The study's table of cells, the resources of a job and the axes of a figure need these numbers long before a model exists.
+Tests hold each formula against the parameters of the real module.
+"""
+
+from dataclasses import dataclass
+
+from chemscale.errors import ChemscaleError
+
+
+@dataclass(frozen=True)
+class GPTShape:
+    """A decoder's shape. `context` is the longest sequence, `window` the reach of its local layers, both in tokens."""
+
+    layers: int
+    heads: int
+    width: int
+    context: int
+    window: int | None = None  # every second layer attends to this many tokens only; None: all layers see everything
+
+    def parameters(self, vocabulary: int) -> dict[str, int]:
+        """Parameters by group, head tied to the embedding; `matrices` and `scalars` together are the non-embedding count.
+
+        layers·(12·width² + 10·width) + 2·width: attention 4·width², MLP 8·width², biases and LayerNorms the rest.
+        """
+        return {
+            "embedding": vocabulary * self.width,
+            "position": self.context * self.width,
+            "matrices": self.layers * 12 * self.width**2,
+            "scalars": self.layers * 10 * self.width + 2 * self.width,
+            "head": 0,
+        }
+
+
+def published(width: int) -> GPTShape:
+    """ChemGPT as released (Frey et al. 2023, code of May 2022): 24 layers, 16 heads, width the only size."""
+    if width % 16:
+        raise ChemscaleError(f"chemgpt: width {width} is not divisible by its 16 heads; take a multiple of 16")
+    return GPTShape(layers=24, heads=16, width=width, context=2048, window=256)
+
+
+def slim(width: int) -> GPTShape:
+    """ChemGPT for studies of small models: heads of 8 to 64 dimensions, and depth that grows with width.
+
+    Two layers at width 16, one more with every doubling. Heads of one dimension and 24 layers of width 16, as the
+    published shape has them, cost ten times the time for the same parameters.
+    """
+    if width < 8 or width & (width - 1):
+        raise ChemscaleError(f"chemgpt-slim: width {width} is not a power of two of at least 8; take 8, 16, 32, 64, …")
+    return GPTShape(layers=max(2, width.bit_length() - 3), heads=max(width // 64, min(width // 8, 4)), width=width, context=512)
+
+
+GPT_SHAPES = {"chemgpt": published, "chemgpt-slim": slim}
+
+
+def schnet_parameters(depth: int, width: int, radial: int = 20, elements: int = 100) -> int:
+    """Parameters of schnetpack's SchNet with its atomwise readout, all groups."""
+    F = width
+    interaction = F * F + (radial * F + F) + (F * F + F) + 2 * (F * F + F)  # in2f, filters, f2out
+    return elements * F + depth * interaction + readout_parameters(F)
+
+
+def painn_parameters(depth: int, width: int, radial: int = 20, elements: int = 100) -> int:
+    """Parameters of schnetpack's PaiNN with its atomwise readout, all groups."""
+    F = width
+    filters = radial * 3 * F + 3 * F
+    interaction = (F * F + F) + (3 * F * F + 3 * F)  # context network: F → F → 3F
+    mixing = 2 * F * F + (2 * F * F + F) + (3 * F * F + 3 * F)  # vector channels, then 2F → F → 3F
+    return elements * F + depth * (filters + interaction + mixing) + readout_parameters(F)
+
+
+def readout_parameters(width: int) -> int:
+    """Atomwise energy head: width → width/2 → 1."""
+    half = width // 2
+    return width * half + half + half + 1
+
+
+POTENTIAL_PARAMETERS = {"schnet": schnet_parameters, "painn": painn_parameters}

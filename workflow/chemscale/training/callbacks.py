@@ -1,0 +1,164 @@
+"""What watches a training: finite losses, evaluations and best weights, checkpoints and signals, progress."""
+
+import math
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from chemscale.progress import progress
+from chemscale.training.state import Interrupted, Ledger, StopSignal, save_checkpoint
+
+STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
+WINDOWS_PER_EVALUATION = 4  # points of the training curve between two evaluations
+IMPROVEMENT = 1e-4  # relative; smaller gains do not reset the patience
+STILL_FALLING = 0.01  # relative gain over the last evaluation interval above which a cell counts as under-trained
+
+
+class NonFiniteLoss(Exception):
+    """The training loss became infinite or not a number at `step`."""
+
+    def __init__(self, step: int):
+        super().__init__(f"training loss not finite at step {step}")
+        self.step = step
+
+
+class FiniteLoss(pl.Callback):
+    """Raise NonFiniteLoss soon after it happened, and always before weights are evaluated or saved."""
+
+    def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
+        step = trainer.global_step
+        if step % STEPS_BETWEEN_CHECKS == 0 or step == cell.total_steps:
+            self.check(trainer, cell)
+
+    @staticmethod
+    def check(trainer, cell) -> None:
+        # one non-finite step makes the sum non-finite
+        if not math.isfinite(cell.window[0].item()):
+            raise NonFiniteLoss(trainer.global_step)
+
+
+class Evaluation(pl.Callback):
+    """Evaluate on validation at even steps, keep the history and the best weights, stop when patience is over."""
+
+    def __init__(self, evaluations: int, patience: int):
+        self.evaluations = evaluations
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_step = 0
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.history: list[dict] = []
+        self.since_best = 0
+        self.ended = "budget"
+        self.training_seconds = 0.0  # evaluations left out
+        self.mark = 0.0
+
+    KEPT = ("best_loss", "best_step", "best_weights", "history", "since_best", "training_seconds")
+
+    def state_dict(self) -> dict:
+        self._add_time()
+        return {name: getattr(self, name) for name in self.KEPT}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name in self.KEPT:
+            setattr(self, name, state[name])
+
+    def on_train_start(self, trainer, cell) -> None:
+        self.mark = time.perf_counter()
+
+    def _add_time(self) -> None:
+        now = time.perf_counter()
+        self.training_seconds += now - self.mark
+        self.mark = now
+
+    def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
+        step = trainer.global_step
+        interval = max(1, cell.total_steps // self.evaluations)
+        last = step == cell.total_steps
+        due = last or step % interval == 0
+        if not due and step % max(1, interval // WINDOWS_PER_EVALUATION):
+            return
+        FiniteLoss.check(trainer, cell)
+        self._add_time()
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        row = {"step": step, "units": cell.work[0].item(), "train_loss": cell.mean_training_loss(), "learning_rate": rate}
+        if due:
+            row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
+        self.history.append(row)
+        if due and self._judge(row["validation_loss"], step, cell) and not last:
+            self.ended = "patience"
+            trainer.should_stop = True
+
+    def _evaluate(self, cell) -> dict[str, float]:
+        cell.model.eval()
+        metrics = cell.task.evaluate("validation")
+        cell.model.train()
+        self.mark = time.perf_counter()
+        return metrics
+
+    def _judge(self, loss: float, step: int, cell) -> bool:
+        """Keep the weights if they are the best so far; True when patience is over."""
+        self.since_best = 0 if loss < self.best_loss * (1 - IMPROVEMENT) else self.since_best + 1
+        if loss < self.best_loss:
+            self.best_loss, self.best_step = loss, step
+            self.best_weights = {name: w.detach().cpu().clone() for name, w in cell.model.state_dict().items()}
+        return self.since_best >= self.patience
+
+    def losses(self) -> list[float]:
+        """Validation losses in order."""
+        return [row["validation_loss"] for row in self.history if "validation_loss" in row]
+
+    def undertrained(self) -> bool:
+        """Whether validation loss still fell by more than a hundredth over the last evaluation interval."""
+        losses = self.losses()
+        return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING)
+
+
+class Checkpointing(pl.Callback):
+    """Save the whole state every `interval` seconds and when the scheduler asks to stop."""
+
+    def __init__(self, directory: Path, identity: str, interval: float, ledger: Ledger):
+        self.directory = directory
+        self.identity = identity
+        self.interval = interval
+        self.ledger = ledger
+        self.stop = StopSignal()
+
+    def on_train_start(self, trainer, cell) -> None:
+        self.stop.install()
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
+        if trainer.should_stop or trainer.global_step >= cell.total_steps:
+            return  # finished: the record comes next
+        if self.stop or time.monotonic() - self.last >= self.interval:
+            FiniteLoss.check(trainer, cell)
+            save_checkpoint(trainer, self.directory, self.identity)
+            self.ledger.note()
+            self.last = time.monotonic()
+        if self.stop:
+            raise Interrupted(f"signal {self.stop.received}: state saved at step {trainer.global_step}")
+
+
+class ShowProgress(pl.Callback):
+    """Steps done, with the losses of the last evaluation."""
+
+    def __init__(self, evaluation: Evaluation):
+        self.evaluation = evaluation
+        self.shown = ExitStack()
+
+    def on_train_start(self, trainer, cell) -> None:
+        self.tick = self.shown.enter_context(progress(cell.total_steps, "training", "steps"))
+        self.tick(trainer.global_step)
+
+    def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
+        losses = self.evaluation.losses()
+        self.tick(1, f"validation loss {losses[-1]:.4f}" if losses else "")
+
+    def on_train_end(self, trainer, cell) -> None:
+        self.shown.close()
+
+    def on_exception(self, trainer, cell, exception) -> None:
+        self.shown.close()

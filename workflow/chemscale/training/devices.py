@@ -1,0 +1,40 @@
+"""One GPU for each training on a machine with several.
+
+Snakemake counts GPUs but hands none out: without a lease all jobs of one machine would land on device 0.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+
+def lease_gpu() -> object | None:
+    """Make one free GPU of this machine the only visible one, until the process ends; None where there is nothing to do.
+
+    Nothing is to do without GPUs, and where a scheduler has already set CUDA_VISIBLE_DEVICES. The lease is a locked
+    file, which the kernel frees even after kill -9. To be called before torch is imported; keep what it returns.
+    """
+    if "CUDA_VISIBLE_DEVICES" in os.environ or not shutil.which("nvidia-smi"):
+        return None
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout.splitlines()
+    return lease(len(listed), Path(tempfile.gettempdir()) / f"chemscale-gpus-{os.getuid()}") if listed else None
+
+
+def lease(devices: int, directory: Path, seconds_between_tries: float = 2) -> object:
+    """Lock one of `devices` files in `directory`, waiting while all are taken, and export its number."""
+    directory.mkdir(exist_ok=True)
+    while True:
+        for device in range(devices):
+            lock = open(directory / f"gpu-{device}", "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
+            return lock
+        time.sleep(seconds_between_tries)

@@ -1,0 +1,89 @@
+"""The training step and its loop: Lightning runs it, four callbacks watch it."""
+
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch.utils.data import DataLoader
+
+from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, ShowProgress
+from chemscale.training.schedule import rate_factor, step_budget
+
+
+class Cell(pl.LightningModule):
+    """One training run: a task, its optimiser and its position in the data, which is the step alone."""
+
+    def __init__(self, task, halvings: int = 0):
+        super().__init__()
+        self.task = task
+        self.model = task.model
+        self.training_settings = task.settings["training"]
+        self.learning_rate = task.settings["learning_rate"] * 0.5**halvings
+        self.total_steps = step_budget(task.settings["data"], task.examples_per_step, self.training_settings["steps"])
+        # buffers, so that checkpoints carry them: (units of work, FLOPs) so far; (sum of losses, steps) since last read
+        self.register_buffer("work", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("window", torch.zeros(2, dtype=torch.float64))
+
+    def train_dataloader(self) -> DataLoader:
+        # called after a checkpoint is restored, so the stream goes on with the batch that comes next
+        return DataLoader(self.task.batches(first=self.trainer.global_step), batch_size=None)
+
+    def training_step(self, batch, index: int) -> torch.Tensor:
+        loss, work = self.task.loss(batch)
+        self.work += work.to(self.work)
+        self.window[0] += loss.detach()
+        self.window[1] += 1
+        return loss
+
+    def mean_training_loss(self) -> float:
+        """Mean loss of the steps since the last call."""
+        total, steps = self.window.tolist()
+        self.window.zero_()
+        return total / steps
+
+    def configure_optimizers(self):
+        # matrices decay; embeddings, biases, norms and scales do not
+        embeddings = {id(m.weight) for m in self.model.modules() if isinstance(m, torch.nn.Embedding)}
+        decays = [p for p in self.model.parameters() if p.ndim > 1 and id(p) not in embeddings]
+        others = [p for p in self.model.parameters() if p.ndim <= 1 or id(p) in embeddings]
+        optimiser = torch.optim.AdamW(
+            [{"params": decays, "weight_decay": self.training_settings["weight_decay"]},
+             {"params": others, "weight_decay": 0.0}],
+            lr=self.learning_rate, betas=(0.9, 0.98), fused=True,
+        )  # fmt: skip
+        settings = self.training_settings
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: rate_factor(step, self.total_steps, settings["warmup"], settings["schedule"])
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def device() -> str:
+    """Where training runs: the first visible GPU, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fit(cell: Cell, evaluation: Evaluation, checkpointing: Checkpointing | None, resume: Path | None) -> None:
+    """Train `cell` to its budget or until `evaluation` stops it, from the checkpoint `resume` if there is one.
+
+    Raises NonFiniteLoss, or Interrupted after a signal to stop (its state is then saved).
+    """
+    callbacks = [FiniteLoss(), evaluation, *([checkpointing] if checkpointing else []), ShowProgress(evaluation)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning|lightning_fabric")
+        trainer = pl.Trainer(
+            accelerator="gpu" if device() == "cuda" else "cpu",
+            devices=1,
+            max_steps=cell.total_steps,
+            max_epochs=-1,
+            gradient_clip_val=cell.training_settings["clip"],
+            callbacks=callbacks,
+            plugins=[LightningEnvironment()],  # under Slurm, Lightning would requeue jobs by itself
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(cell, ckpt_path=resume, weights_only=False)

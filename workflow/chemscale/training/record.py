@@ -1,0 +1,77 @@
+"""The record of a finished run: metrics.json, history.parquet, model.safetensors, settings.json."""
+
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from chemscale import __version__
+from chemscale.files import atomic, read_json, write_json
+from chemscale.models.accounting import non_embedding, parameter_groups
+from chemscale.training.callbacks import Evaluation
+from chemscale.training.throughput import gemm_ceiling, peak_memory_mb
+
+LIBRARIES = ("torch", "pytorch-lightning", "schnetpack", "selfies", "rdkit", "tblite")
+IDENTITY = ("study", "arm", "family", "size", "width", "depth", "data", "seed", "recipe", "learning_rate")
+
+
+def finished(directory: Path, identity: str) -> bool:
+    """Whether `directory` holds the complete record of this very cell."""
+    path = directory / "metrics.json"
+    return path.exists() and read_json(path)["fingerprint"] == identity
+
+
+def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, measured: dict) -> dict:
+    """Write the record of a trained `cell` into `directory`, metrics last, and return the metrics.
+
+    `measured` holds what only the caller knows: test metrics, seconds, status, fingerprint.
+    """
+    task = cell.task
+    groups = parameter_groups(task.model)
+    counts = task.counts()
+    units, flops = cell.work.tolist()
+    seconds = evaluation.training_seconds
+    losses = evaluation.losses()
+    metrics = {
+        **{name: settings[name] for name in IDENTITY if name in settings},
+        **measured,
+        "ended": evaluation.ended,
+        "undertrained": evaluation.undertrained(),
+        "parameters": non_embedding(groups),
+        "parameters_total": sum(groups.values()),
+        **{f"parameters_{group}": count for group, count in groups.items()},
+        **counts,
+        **task.baseline(),
+        "steps": evaluation.history[-1]["step"] if evaluation.history else 0,
+        "steps_budget": cell.total_steps,
+        "best_step": evaluation.best_step,
+        "unit": task.unit,
+        "units_seen": units,
+        "epochs": units / counts[f"train_{task.unit}"],
+        "flops": flops,
+        "flops_6nd": 6 * non_embedding(groups) * units,
+        "train_loss": evaluation.history[-1]["train_loss"] if evaluation.history else None,
+        "validation_loss": losses[-1] if losses else None,
+        "validation_loss_best": evaluation.best_loss if losses else None,
+        "training_seconds": seconds,
+        "units_per_second": units / seconds,
+        "gemm_share": flops / seconds / gemm_ceiling(cell.device.type),
+        **{f"peak_memory_{where}_mb": mb for where, mb in peak_memory_mb(cell.device.type).items()},
+        "device": cell.device.type,
+        "host": platform.node(),
+        "versions": {
+            "chemscale": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES if name.replace("-", "_") in sys.modules},
+        },
+    }
+    write_json(directory / "settings.json", settings)
+    with atomic(directory / "history.parquet") as path:
+        pd.DataFrame(evaluation.history).to_parquet(path)
+    with atomic(directory / "model.safetensors") as path:
+        save_file(evaluation.best_weights, path)
+    write_json(directory / "metrics.json", metrics)
+    return metrics

@@ -1,0 +1,119 @@
+"""What the rules ask of the study: its cells, their paths and their resources. No rule is here."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir).resolve() / "workflow"))
+sys.path.insert(0, str(Path(workflow.basedir).resolve()))
+
+from chemscale import study
+from chemscale.config import complete
+from chemscale.errors import ChemscaleError
+
+# the verbs of `chemscale` live beside the Python that runs Snakemake, activated or not
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+REGISTRY = yaml.safe_load((Path(study.__file__).parents[2] / "resources" / "datasets.yaml").read_text())
+try:
+    config = complete(config, REGISTRY)
+except ChemscaleError as error:
+    raise WorkflowError(str(error)) from None
+
+DATASETS = REGISTRY | config["datasets"]
+CELLS = {cell.name: cell for cell in study.cells(config)}
+ARMS = [arm for arm in ("language", "potential") if arm in config]
+RECORDS = [f"results/{config['study']}/runs/{name}/metrics.json" for name in CELLS]
+
+
+def datasets_from(arm, *sources):
+    """Regular expression of the datasets of an arm that come from one of `sources`; from any if none is given."""
+    names = [name for name, entry in DATASETS.items() if entry["arm"] == arm and entry["source"] in (sources or [entry["source"]])]
+    return "|".join(names) or "(?!)"
+
+
+def dataset_entry(wildcards):
+    """Registry entry of a dataset, as JSON."""
+    return json.dumps(DATASETS[wildcards.dataset])
+
+
+def dataset_path(arm):
+    """The header that is written last when the dataset of an arm is complete."""
+    header = {"language": "corpus.json", "potential": "geometries.json"}[arm]
+    return f"results/data/{config[arm]['dataset']}/{header}"
+
+
+def data_of_arm(wildcards):
+    """The data a training of this arm reads."""
+    return dataset_path(wildcards.arm)
+
+
+def cell_of(wildcards):
+    """The cell these wildcards name."""
+    name = f"{wildcards.arm}/{wildcards.family}/{wildcards.size}/{wildcards.data}/seed{wildcards.seed}"
+    if name not in CELLS:
+        raise WorkflowError(f"{name} is not a cell of the study {config['study']}; its configuration decides which are")
+    return CELLS[name]
+
+
+def cell_settings(wildcards):
+    """Everything that decides a cell's result, as JSON: a change here, and only here, trains it again."""
+    return json.dumps(cell_of(wildcards).settings)
+
+
+def cell_tuning(wildcards):
+    """The tuned learning rates of the cell's family, if it takes them."""
+    return cell_of(wildcards).settings["tuning"] or []
+
+
+def cell_memory(wildcards, attempt):
+    return study.resources(cell_of(wildcards), attempt)["mem_mb"]
+
+
+def cell_runtime(wildcards, attempt):
+    return study.resources(cell_of(wildcards), attempt)["runtime"]
+
+
+def cell_gpu(wildcards):
+    return study.resources(cell_of(wildcards))["gpu"]
+
+
+def sweep_settings(wildcards):
+    """Settings of a family's sweep of learning rates, as JSON."""
+    return json.dumps(study.tuning_settings(config, wildcards.arm, wildcards.family))
+
+
+def records_to_collect(wildcards):
+    """Records of all cells; with `results_source: finished`, of those that are there."""
+    if config["results_source"] == "finished":
+        return [record for record in RECORDS if Path(record).exists()]
+    return RECORDS
+
+
+def sweeps_to_collect(wildcards):
+    """Results of all sweeps of learning rates; with `results_source: finished`, of those that are there."""
+    sweeps = [study.tuning_path(config, arm, family) for arm, family in study.tuned_families(config)]
+    if config["results_source"] == "finished":
+        return [sweep for sweep in sweeps if Path(sweep).exists()]
+    return sweeps
+
+
+def figures_of_study(wildcards):
+    """Every figure and table drawn from the study's tables and fits."""
+    drawn = {
+        "language": ["language-data.svg", "language-size.svg"],
+        "potential": ["potential-data.svg", "potential-unseen.svg"],
+    }
+    files = [file for arm in ARMS for file in drawn[arm]]
+    files += ["training-curves.svg", "learning-rates.svg", "forecast.svg", "exponents.csv"]
+    return [f"results/{config['study']}/figures/{file}" for file in files]
+
+
+def configuration_arguments(wildcards):
+    """How this Snakemake was told its configuration, for the one that writes the report."""
+    files = " ".join(f"'{Path(file).resolve()}'" for file in workflow.overwrite_configfiles)
+    return f"--configfile {files}" if files else ""

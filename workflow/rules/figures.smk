@@ -1,0 +1,161 @@
+"""Figures and report, from tables and fits alone: nothing is trained or fitted here.
+
+OUTPUTS: results/{study}/figures/*.svg and .png, the executed notebooks beside them, results/{study}/report.html
+"""
+
+
+rule draw_language:
+    """Loss of the language models against data and against model size, with the fitted laws."""
+    input:
+        notebook="workflow/notebooks/language.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+        fits="results/{study}/fits/language.json",
+    output:
+        notebook="results/{study}/figures/language.ipynb",
+        data=report(
+            "results/{study}/figures/language-data.svg",
+            category="Language",
+            caption="../report/language-data.rst",
+            labels={"figure": "Loss against data, per model size"},
+        ),
+        size=report(
+            "results/{study}/figures/language-size.svg",
+            category="Language",
+            caption="../report/language-size.rst",
+            labels={"figure": "Loss against model size, per data size"},
+        ),
+    log:
+        "logs/{study}/draw/language.log",
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        figures="results/{study}/figures",
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &> {log:q}
+        """
+
+
+rule draw_potential:
+    """Force error of the neural force fields against data, per family and capacity, with the fitted laws."""
+    input:
+        notebook="workflow/notebooks/potential.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+        fits="results/{study}/fits/potential.json",
+    output:
+        notebook="results/{study}/figures/potential.ipynb",
+        data=report(
+            "results/{study}/figures/potential-data.svg",
+            category="Potential",
+            caption="../report/potential-data.rst",
+            labels={"figure": "Force error against data, per family and capacity"},
+        ),
+        unseen=report(
+            "results/{study}/figures/potential-unseen.svg",
+            category="Potential",
+            caption="../report/potential-unseen.rst",
+            labels={"figure": "Force error on molecules never trained on"},
+        ),
+    log:
+        "logs/{study}/draw/potential.log",
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        figures="results/{study}/figures",
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &> {log:q}
+        """
+
+
+rule draw_training:
+    """Training curves of every cell, and the sweeps behind the learning rates."""
+    input:
+        notebook="workflow/notebooks/training.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+        histories="results/{study}/tables/histories.parquet",
+        sweeps="results/{study}/tables/sweeps.parquet",
+    output:
+        notebook="results/{study}/figures/training.ipynb",
+        curves=report(
+            "results/{study}/figures/training-curves.svg",
+            category="Training",
+            caption="../report/training-curves.rst",
+            labels={"figure": "Training curves of every cell"},
+        ),
+        rates=report(
+            "results/{study}/figures/learning-rates.svg",
+            category="Training",
+            caption="../report/learning-rates.rst",
+            labels={"figure": "Learning rates: sweeps and rule"},
+        ),
+    log:
+        "logs/{study}/draw/training.log",
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        figures="results/{study}/figures",
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar -p runs {input.runs:q} \
+            -p histories {input.histories:q} -p sweeps {input.sweeps:q} -p figures {params.figures:q} &> {log:q}
+        """
+
+
+rule draw_forecast:
+    """What the laws foretold for the largest cells before seeing them, and the table of exponents."""
+    input:
+        notebook="workflow/notebooks/forecast.ipynb",
+        fits=[f"results/{{study}}/fits/{arm}.json" for arm in ARMS],
+    output:
+        notebook="results/{study}/figures/forecast.ipynb",
+        forecast=report(
+            "results/{study}/figures/forecast.svg",
+            category="Scaling laws",
+            caption="../report/forecast.rst",
+            labels={"figure": "Forecast against held-out cells"},
+        ),
+        exponents=report(
+            "results/{study}/figures/exponents.csv",
+            category="Scaling laws",
+            caption="../report/exponents.rst",
+            labels={"figure": "Exponents with intervals"},
+        ),
+    log:
+        "logs/{study}/draw/forecast.log",
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        fits=lambda wildcards, input: " ".join(input.fits),
+        figures="results/{study}/figures",
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p fits {params.fits:q} -p figures {params.figures:q} &> {log:q}
+        """
+
+
+rule write_report:
+    """One HTML with every figure, table and run time, which opens without a network."""
+    input:
+        figures_of_study,
+    output:
+        html="results/{study}/report.html",
+    log:
+        "logs/{study}/report.log",
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        snakefile=workflow.main_snakefile,
+        configuration=configuration_arguments,
+    shell:
+        r"""
+        snakemake figures --snakefile {params.snakefile:q} {params.configuration} --report {output.html:q} &> {log:q}
+        """

@@ -1,0 +1,79 @@
+"""Geometries: molecules in space with the energies and forces of a quantum-chemical method.
+
+OUTPUTS: results/data/{dataset}/geometries.json with z, positions, forces, energy, offsets and group as .npy, failures.parquet
+"""
+
+
+rule label:
+    """Embed small molecules, displace them thermally, and label them with GFN2-xTB."""
+    output:
+        geometries="results/data/{dataset}/geometries.json",
+    wildcard_constraints:
+        dataset=datasets_from("potential", "thermal"),
+    log:
+        "logs/data/{dataset}/label.log",
+    benchmark:
+        "logs/data/{dataset}/label.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        entry=dataset_entry,
+        directory="results/data/{dataset}",
+    shell:
+        r"""
+        chemscale label {wildcards.dataset:q} - --out {params.directory:q} --workers {threads} \
+            <<< {params.entry:q} &> {log:q}
+        """
+
+
+rule fetch_geometries:
+    """Download labelled geometries, or find the file, and check it against the registry."""
+    output:
+        source="results/data/{dataset}/source.json",
+    wildcard_constraints:
+        dataset=datasets_from("potential", "download", "file"),
+    log:
+        "logs/data/{dataset}/fetch.log",
+    benchmark:
+        "logs/data/{dataset}/fetch.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=600,
+    params:
+        entry=dataset_entry,
+        directory="results/data/{dataset}",
+    shell:
+        r"""
+        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<< {params.entry:q} &> {log:q}
+        """
+
+
+rule ingest:
+    """Read labelled geometries from their original file, convert the units once, and store them flat."""
+    input:
+        source="results/data/{dataset}/source.json",
+    output:
+        geometries="results/data/{dataset}/geometries.json",
+    wildcard_constraints:
+        dataset=datasets_from("potential", "download", "file"),
+    log:
+        "logs/data/{dataset}/ingest.log",
+    benchmark:
+        "logs/data/{dataset}/ingest.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        directory="results/data/{dataset}",
+    shell:
+        r"""
+        chemscale ingest {params.directory:q} &> {log:q}
+        """

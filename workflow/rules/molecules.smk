@@ -1,0 +1,58 @@
+"""Molecules: from their source to a store of SELFIES tokens.
+
+OUTPUTS: results/data/{dataset}/corpus.json, tokens.npy, offsets.npy, vocabulary.json, molecules.parquet, failures.parquet
+"""
+
+
+rule fetch_molecules:
+    """Download the molecules, or take them out of RDKit's own distribution, and check them against the registry."""
+    output:
+        source="results/data/{dataset}/source.json",
+    wildcard_constraints:
+        dataset=datasets_from("language"),
+    log:
+        "logs/data/{dataset}/fetch.log",
+    benchmark:
+        "logs/data/{dataset}/fetch.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        entry=dataset_entry,
+        directory="results/data/{dataset}",
+    shell:
+        r"""
+        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<< {params.entry:q} &> {log:q}
+        """
+
+
+rule encode:
+    """Canonicalise, drop duplicates, translate to SELFIES, and store the tokens in one seeded order."""
+    input:
+        source="results/data/{dataset}/source.json",
+    output:
+        tokens="results/data/{dataset}/tokens.npy",
+        offsets="results/data/{dataset}/offsets.npy",
+        vocabulary="results/data/{dataset}/vocabulary.json",
+        molecules="results/data/{dataset}/molecules.parquet",
+        corpus="results/data/{dataset}/corpus.json",
+    wildcard_constraints:
+        dataset=datasets_from("language"),
+    log:
+        "logs/data/{dataset}/encode.log",
+    benchmark:
+        "logs/data/{dataset}/encode.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        directory="results/data/{dataset}",
+    shell:
+        r"""
+        chemscale encode {params.directory:q} --workers {threads} &> {log:q}
+        """

@@ -1,0 +1,53 @@
+"""Scaling: one table of all runs, and the laws fitted to it.
+
+OUTPUTS: results/{study}/tables/runs.parquet, runs.csv, histories.parquet, sweeps.parquet; results/{study}/fits/{arm}.json
+"""
+
+
+rule collect:
+    """Gather the records of all cells into one table, one row a cell, those that failed or are missing included."""
+    input:
+        records=records_to_collect,
+        sweeps=sweeps_to_collect,
+    output:
+        runs="results/{study}/tables/runs.parquet",
+        readable="results/{study}/tables/runs.csv",
+        histories="results/{study}/tables/histories.parquet",
+        sweeps="results/{study}/tables/sweeps.parquet",
+    log:
+        "logs/{study}/collect.log",
+    benchmark:
+        "logs/{study}/collect.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        cells="\n".join(CELLS),
+        results="results/{study}",
+        tables="results/{study}/tables",
+    shell:
+        r"""
+        chemscale collect {params.results:q} --cells - --out {params.tables:q} <<< {params.cells:q} &> {log:q}
+        """
+
+
+rule fit:
+    """Fit scaling laws to one arm, with intervals, a statement of what is identified, and a forecast test."""
+    input:
+        runs="results/{study}/tables/runs.parquet",
+    output:
+        fits="results/{study}/fits/{arm}.json",
+    log:
+        "logs/{study}/fit/{arm}.log",
+    benchmark:
+        "logs/{study}/fit/{arm}.tsv"
+    conda:
+        "../../envs/chemscale.yaml"
+    localrule: True
+    params:
+        **config["scaling"],
+    shell:
+        r"""
+        chemscale fit {input.runs:q} --arm {wildcards.arm} --confidence {params.confidence} \
+            --draws {params.draws} --seed {params.seed} --out {output.fits:q} &> {log:q}
+        """

@@ -1,0 +1,40 @@
+"""What one asks for: snakemake data | training | fits | figures | report | all."""
+
+
+localrules:
+    all,
+    data,
+    training,
+    fits,
+    figures,
+    report,
+
+
+rule all:
+    input:
+        f"results/{config['study']}/report.html",
+
+
+rule data:
+    input:
+        [dataset_path(arm) for arm in ARMS],
+
+
+rule training:
+    input:
+        RECORDS,
+
+
+rule fits:
+    input:
+        [f"results/{config['study']}/fits/{arm}.json" for arm in ARMS],
+
+
+rule figures:
+    input:
+        figures_of_study,
+
+
+rule report:
+    input:
+        f"results/{config['study']}/report.html",
