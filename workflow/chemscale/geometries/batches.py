@@ -14,7 +14,7 @@ from chemscale.geometries.store import Geometries
 
 
 def gather(
-    geometries: Geometries, rows: np.ndarray, references: np.ndarray, cutoff: float, device: str
+    geometries: Geometries, rows: np.ndarray, references: np.ndarray, cutoff: float, device: str | torch.device
 ) -> dict[str, Tensor]:
     """One batch of the structures `rows` (M,): names, shapes and units are those of `keys`.
 
@@ -59,7 +59,8 @@ def epoch_batches(n_atoms: np.ndarray, batch_atoms: int, seed: int, epoch: int) 
 class GeometryBatches(IterableDataset):
     """Endless batches for training, from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
 
-    Every structure of `rows` comes once an epoch. The other arguments are those of `gather` and `epoch_batches`.
+    Every structure of `rows` comes once an epoch. On the CPU; the other arguments are those of `gather` and
+    `epoch_batches`.
     """
 
     def __init__(
@@ -71,10 +72,9 @@ class GeometryBatches(IterableDataset):
         batch_atoms: int,
         seed: int,
         first: int = 0,
-        device: str = "cpu",
     ):
         self.geometries, self.rows, self.references, self.cutoff = geometries, rows, references, cutoff
-        self.batch_atoms, self.seed, self.first, self.device = batch_atoms, seed, first, device
+        self.batch_atoms, self.seed, self.first = batch_atoms, seed, first
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         n_atoms = self.geometries.n_atoms(self.rows)
@@ -82,12 +82,17 @@ class GeometryBatches(IterableDataset):
         while True:
             batches = epoch_batches(n_atoms, self.batch_atoms, self.seed, epoch)
             for places in batches[skip:]:
-                yield gather(self.geometries, self.rows[places], self.references, self.cutoff, self.device)
+                yield gather(self.geometries, self.rows[places], self.references, self.cutoff, "cpu")
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
 
 def evaluation_batches(
-    geometries: Geometries, rows: np.ndarray, references: np.ndarray, cutoff: float, batch_atoms: int, device: str
+    geometries: Geometries,
+    rows: np.ndarray,
+    references: np.ndarray,
+    cutoff: float,
+    batch_atoms: int,
+    device: str | torch.device,
 ) -> Iterator[dict[str, Tensor]]:
     """Batches of `rows` in their order, each structure once. ChemscaleError if an element has no reference."""
     require_elements(references, geometries, rows)

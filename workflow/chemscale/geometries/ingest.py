@@ -46,9 +46,7 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str) -> d
             unlabelled += int((~done).sum())
             names = group["smiles"].asstr()[:] if "smiles" in group else np.full(len(energy), formula)
             numbers = np.array([molecules.setdefault(molecule, len(molecules)) for molecule in names[done]], int)
-            blocks.append(
-                Block(z, positions[done], energy[done] * to_ev, forces[done] * to_ev_per_angstrom, numbers)
-            )
+            blocks.append(Block(z, positions[done], energy[done] * to_ev, forces[done] * to_ev_per_angstrom, numbers))
             tick()
     if not molecules:
         raise ChemscaleError(f"{name}: {path} has no geometry with {entry['energy']} and {entry['forces']}")

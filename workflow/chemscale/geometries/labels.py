@@ -21,7 +21,6 @@ from chemscale.training.throughput import one_thread
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 METHOD = "GFN2-xTB"
 ORGANIC = {1, 6, 7, 8}
-ACCURACY = 0.1  # of tblite's default thresholds: forces then agree with finite differences to 1e-4 eV/Å
 
 
 def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
@@ -58,7 +57,10 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
 
 
 def small_molecules(max_heavy_atoms: int, count: int) -> list[str]:
-    """The first `count` SMILES of neutral closed-shell CHNO molecules in RDKit's NCI file, parts of mixtures included."""
+    """The first `count` SMILES of neutral closed-shell CHNO molecules in RDKit's NCI file.
+
+    Parts of mixtures count as molecules of their own.
+    """
     found = {}  # a dict for its order
     with BlockLogs():
         for line in NCI.read_text().splitlines():
@@ -103,7 +105,6 @@ def single_point(z: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarra
     """
     calculator = Calculator(METHOD, z, positions / units.Bohr)
     calculator.set("verbosity", 0)
-    calculator.set("accuracy", ACCURACY)
     result = calculator.singlepoint()
     return result.get("energy") * units.Hartree, -result.get("gradient") * (units.Hartree / units.Bohr)
 

@@ -32,8 +32,8 @@ def require_elements(references: np.ndarray, geometries: Geometries, rows: np.nd
     if missing:
         known = [chemical_symbols[z] for z in np.flatnonzero(~np.isnan(references))]
         raise ChemscaleError(
-            f"{geometries.directory}: {', '.join(missing)} occurs in structures to be evaluated, but in none of the training "
-            f"subset (which has {', '.join(known)}); take a larger training size or other splits"
+            f"{geometries.directory}: structures to be tested hold {', '.join(missing)}, those to be trained on only "
+            f"{', '.join(known)}; take a larger training size or another seed of the splits"
         )
 
 

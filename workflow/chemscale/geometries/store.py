@@ -111,7 +111,7 @@ def write_store(
         pd.DataFrame(failures, columns=FAILURES).to_parquet(temporary, index=False)
     lost = sum(row["geometries"] for row in failures)
     total = len(arrays["energy"]) + lost
-    if lost > entry["max_failure_share"] * total:
+    if failures and lost > entry["max_failure_share"] * total:
         reasons = pd.DataFrame(failures).groupby("reason")["geometries"].sum().to_dict()
         raise ChemscaleError(
             f"{name}: {lost:,} of {total:,} geometries failed, more than max_failure_share "

@@ -1,0 +1,242 @@
+"""What every potential owes to physics, and parity with schnetpack's own pipeline."""
+
+import numpy as np
+import pytest
+import schnetpack
+import schnetpack.nn as snn
+import torch
+from ase import Atoms
+from ase.build import molecule as ase_molecule
+from chemscale.errors import ChemscaleError
+from chemscale.geometries import keys
+from chemscale.geometries.neighbours import pairs
+from chemscale.models.accounting import parameter_groups
+from chemscale.models.potentials import FAMILIES, build_potential, energy_and_forces
+from chemscale.models.shapes import POTENTIAL_PARAMETERS
+from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
+from schnetpack.interfaces import AtomsConverter
+from schnetpack.model import NeuralNetworkPotential
+from schnetpack.representation import PaiNN, SchNet
+from schnetpack.transform import ASENeighborList
+
+CUTOFF = 4.0  # Å
+NAMES = ("CH3CH2OH", "NH3", "HCOOH", "C6H6")
+families = pytest.mark.parametrize("family", FAMILIES)
+
+
+def distorted(names=NAMES):
+    generator = np.random.default_rng(0)
+    for name in names:
+        atoms = ase_molecule(name)
+        atoms.positions += generator.normal(scale=0.05, size=atoms.positions.shape)
+        yield atoms
+
+
+def batch_of(molecules, dtype=torch.float64):
+    positions = torch.tensor(np.concatenate([m.positions for m in molecules]), dtype=dtype)
+    n_atoms = torch.tensor([len(m) for m in molecules])
+    i, j = pairs(positions, n_atoms, CUTOFF)
+    return {
+        keys.Z: torch.tensor(np.concatenate([m.numbers for m in molecules])),
+        keys.POSITIONS: positions,
+        keys.N_ATOMS: n_atoms,
+        keys.MOLECULE: torch.arange(len(molecules)).repeat_interleave(n_atoms),
+        keys.PAIR_I: i,
+        keys.PAIR_J: j,
+    }
+
+
+@pytest.fixture
+def model(family):
+    torch.manual_seed(0)
+    model = build_potential(family, depth=2, width=16, cutoff=CUTOFF).double()
+    # fresh biases are zero; trained ones are not
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def evaluate(model, *molecules):
+    energy, forces = energy_and_forces(model, batch_of(molecules), training=False)
+    return energy.numpy(), forces.numpy()
+
+
+def rotation():
+    q, r = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q * np.linalg.det(q)  # proper: det 1
+
+
+@families
+def test_rotated_molecules_have_the_same_energy_and_rotated_forces(model):
+    atoms = next(distorted())
+    energy, forces = evaluate(model, atoms)
+    turn = rotation()
+    assert np.linalg.det(turn) == pytest.approx(1)
+    for matrix in (turn, -turn):  # and mirrored
+        turned_energy, turned_forces = evaluate(model, Atoms(atoms.numbers, atoms.positions @ matrix.T))
+        np.testing.assert_allclose(turned_energy, energy, atol=1e-10)
+        np.testing.assert_allclose(turned_forces, forces @ matrix.T, atol=1e-10)
+    assert np.abs(forces).max() > 1e-3
+
+
+@families
+def test_moved_molecules_are_the_same(model):
+    atoms = next(distorted())
+    energy, forces = evaluate(model, atoms)
+    moved_energy, moved_forces = evaluate(model, Atoms(atoms.numbers, atoms.positions + np.array([3.0, -70.0, 0.4])))
+    np.testing.assert_allclose(moved_energy, energy, atol=1e-10)
+    np.testing.assert_allclose(moved_forces, forces, atol=1e-10)
+    np.testing.assert_allclose(forces.sum(0), 0, atol=1e-10)  # and so momentum is conserved
+    torques = np.cross(atoms.positions, forces).sum(0)
+    np.testing.assert_allclose(torques, 0, atol=1e-10)
+
+
+@families
+def test_the_order_of_atoms_does_not_matter(model):
+    atoms = next(distorted())
+    order = np.random.default_rng(1).permutation(len(atoms))
+    energy, forces = evaluate(model, atoms)
+    other_energy, other_forces = evaluate(model, atoms[order])
+    np.testing.assert_allclose(other_energy, energy, atol=1e-10)
+    np.testing.assert_allclose(other_forces, forces[order], atol=1e-10)
+
+
+@families
+def test_forces_are_the_negative_gradient_of_the_energy(model):
+    atoms = next(distorted())
+    _, forces = evaluate(model, atoms)
+    h = 1e-4  # Å; the pairs are found anew at each step
+    numerical = np.zeros_like(forces)
+    for a in range(len(atoms)):
+        for x in range(3):
+            step = np.zeros_like(forces)
+            step[a, x] = h
+            up, _ = evaluate(model, Atoms(atoms.numbers, atoms.positions + step))
+            down, _ = evaluate(model, Atoms(atoms.numbers, atoms.positions - step))
+            numerical[a, x] = -(up[0] - down[0]) / (2 * h)
+    np.testing.assert_allclose(forces, numerical, atol=1e-6)
+
+
+@families
+def test_molecules_of_a_batch_do_not_feel_each_other(model):
+    molecules = list(distorted())  # all at the origin: on top of each other
+    energy, forces = evaluate(model, *molecules)
+    alone = [evaluate(model, atoms) for atoms in molecules]
+    np.testing.assert_allclose(energy, np.concatenate([e for e, _ in alone]), atol=1e-10)
+    np.testing.assert_allclose(forces, np.concatenate([f for _, f in alone]), atol=1e-10)
+    # and no energy has a gradient on another molecule
+    batch = batch_of(molecules)
+    positions = batch[keys.POSITIONS].requires_grad_()
+    (gradient,) = torch.autograd.grad(model(batch)[1], positions)
+    inside = batch[keys.MOLECULE] == 1
+    assert gradient[~inside].abs().max() == 0 and gradient[inside].abs().max() > 1e-4
+
+
+@families
+def test_energy_and_force_are_continuous_as_an_atom_crosses_the_cutoff(model):
+    water = ase_molecule("H2O")
+
+    def at(distance):
+        far = Atoms("C", positions=[water.positions[0] + [distance, 0, 0]])
+        energy, forces = evaluate(model, water + far)
+        return energy[0], forces
+
+    (inside, force_inside), (outside, force_outside) = at(CUTOFF - 1e-5), at(CUTOFF + 1e-5)
+    assert inside == pytest.approx(outside, abs=1e-8)
+    np.testing.assert_allclose(force_inside, force_outside, atol=1e-5)
+    # what the carbon feels of the water dies with the envelope, and not before
+    assert np.abs(at(CUTOFF - 0.5)[1][-1]).max() > 1e-4
+    assert np.abs(at(CUTOFF + 1.5)[1][-1]).max() == 0
+
+
+@families
+def test_an_isolated_atom_has_an_energy_and_no_force(model):
+    energy, forces = evaluate(model, Atoms("O", positions=[[1.0, 2.0, 3.0]]))
+    assert np.isfinite(energy).all() and abs(energy[0]) > 0
+    np.testing.assert_array_equal(forces, 0)
+
+
+@families
+def test_two_far_molecules_add(model):
+    a, b = distorted(("CH3CH2OH", "NH3"))
+    energies, forces = evaluate(model, a, b)
+    b.positions += [30.0, 0, 0]
+    together, joint = evaluate(model, a + b)
+    assert together[0] == pytest.approx(energies.sum(), abs=1e-10)
+    np.testing.assert_allclose(joint, forces, atol=1e-10)
+
+
+@families
+def test_double_precision_is_double_throughout(model):
+    energy, forces = energy_and_forces(model, batch_of(list(distorted())), training=True)
+    assert energy.dtype == forces.dtype == torch.float64
+    single, _ = energy_and_forces(model.float(), batch_of(list(distorted()), torch.float32), training=False)
+    assert single.dtype == torch.float32
+    difference = (single - energy).abs().max()
+    assert 0 < difference < 1e-4
+
+
+@families
+def test_a_loss_on_forces_trains_every_layer_only_when_training(model):
+    batch = batch_of(list(distorted()))
+    _, forces = energy_and_forces(model, batch, training=True)
+    forces.square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    # forces do not see what adds a constant: the last bias
+    assert [name for name in without if not name.startswith("readout")] == []
+    with torch.no_grad():
+        energy, forces = energy_and_forces(model, batch, training=False)
+    assert not energy.requires_grad and not forces.requires_grad
+    assert not batch[keys.POSITIONS].requires_grad
+
+
+@families
+@pytest.mark.parametrize(("depth", "width"), [(2, 16), (3, 32)])
+def test_parameters_by_group_add_up_to_the_closed_form(family, depth, width):
+    model = build_potential(family, depth, width, CUTOFF)
+    groups = parameter_groups(model)
+    assert sum(groups.values()) == POTENTIAL_PARAMETERS[family](depth, width)
+    assert groups["embedding"] == 100 * width and groups["position"] == 0
+    assert groups["head"] == width * width // 2 + width + 1
+    assert groups["matrices"] > groups["scalars"] > 0
+
+
+def test_painn_has_the_published_number_of_parameters():
+    # notes: 100F + L(11F² + 71F) + F²/2 + F + 1 of the implementation the paper used, 20 radial functions
+    for (width, depth), count in {(16, 2): 9_649, (64, 3): 157_313, (128, 4): 778_369}.items():
+        assert sum(p.numel() for p in build_potential("painn", depth, width, 5.0).parameters()) == count
+
+
+def test_an_unknown_family_is_told_the_known_ones():
+    with pytest.raises(ChemscaleError, match="no family of potentials 'dimenet'; there are schnet, painn"):
+        build_potential("dimenet", 2, 16, CUTOFF)
+
+
+@families
+def test_parity_with_the_pipeline_of_schnetpack(family, model):
+    """Same weights, schnetpack's neighbour list, model, readout and force response: same energies and forces."""
+    representation = {"schnet": SchNet, "painn": PaiNN}[family](
+        n_atom_basis=16,
+        n_interactions=2,
+        radial_basis=snn.GaussianRBF(n_rbf=20, cutoff=CUTOFF),
+        cutoff_fn=snn.CosineCutoff(CUTOFF),
+    )
+    theirs = NeuralNetworkPotential(
+        representation,
+        input_modules=[PairwiseDistances()],
+        output_modules=[Atomwise(n_in=16, output_key="energy"), Forces()],
+    ).double()
+    representation.load_state_dict(model.representation.state_dict())
+    theirs.output_modules[0].outnet.load_state_dict(model.readout.state_dict())
+    molecules = list(distorted())
+    convert = AtomsConverter(neighbor_list=ASENeighborList(CUTOFF), dtype=torch.float64, device="cpu")
+    inputs = convert(molecules)
+    batch = batch_of(molecules)
+    assert len(inputs[schnetpack.properties.idx_i]) == len(batch[keys.PAIR_I])
+    output = theirs(inputs)
+    energy, forces = energy_and_forces(model, batch, training=False)
+    np.testing.assert_allclose(energy, output["energy"].detach(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(forces, output["forces"].detach(), rtol=0, atol=1e-5)
+    assert energy.abs().max() > 1e-2

@@ -1,0 +1,111 @@
+"""Neighbour pairs and batches."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from chemscale.geometries import keys
+from chemscale.geometries.batches import GeometryBatches, cut, epoch_batches, evaluation_batches, gather
+from chemscale.geometries.neighbours import pairs
+from chemscale.geometries.references import fit_references
+from chemscale.geometries.store import Block, flatten, open_geometries, write_store
+
+SIZES = [1, 7, 2, 12, 5]
+CUTOFF = 2.5
+
+
+@pytest.fixture(scope="module")
+def geometries(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("store")
+    generator = np.random.default_rng(0)
+    blocks = []
+    for k, size in enumerate(SIZES * 3):
+        shape = (8, size, 3)
+        z = generator.choice([1, 6, 8], size=size)
+        blocks.append(
+            Block(z, generator.normal(size=shape) * 2, generator.normal(size=8), generator.normal(size=shape), [k] * 8)
+        )
+    entry = {"unseen_molecules": 2, "test": 11, "validation": 7, "seed": 0, "max_failure_share": 0}
+    write_store(directory, "random", entry, flatten(blocks), [""] * 15, [], {})
+    return open_geometries(directory)
+
+
+@pytest.mark.parametrize("cutoff", [1.0, 2.5, 100.0])
+def test_pairs_against_brute_force(cutoff):
+    positions = torch.from_numpy(np.random.default_rng(0).normal(size=(sum(SIZES), 3)) * 1.5)
+    expected, first = [], 0
+    for size in SIZES:
+        for i in range(first, first + size):
+            for j in range(first, first + size):
+                if i != j and torch.dist(positions[i], positions[j]) < cutoff:
+                    expected.append((i, j))
+        first += size
+    i, j = pairs(positions, torch.tensor(SIZES), cutoff)
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
+    complete = sum(n * (n - 1) for n in SIZES)
+    assert len(expected) == complete if cutoff == 100 else 0 < len(expected) < complete
+
+
+def test_isolated_atoms_have_no_pairs():
+    i, j = pairs(torch.zeros(3, 3), torch.tensor([1, 1, 1]), 5.0)
+    assert i.shape == j.shape == (0,) and i.dtype == torch.int64
+
+
+def test_gather_holds_the_stored_structures_in_order(geometries):
+    rows = np.array([90, 3, 57, 12])
+    references = fit_references(geometries, geometries.rows("train"))
+    batch = gather(geometries, rows, references, CUTOFF, "cpu")
+    assert set(batch) == {"z", "positions", "molecule", "n_atoms", "energy", "forces", "pair_i", "pair_j"}
+    first = 0
+    for m, row in enumerate(rows):
+        stored = slice(geometries.offsets[row], geometries.offsets[row + 1])
+        here = slice(first, first := first + stored.stop - stored.start)
+        np.testing.assert_array_equal(batch[keys.Z][here], geometries.z[stored])
+        np.testing.assert_array_equal(batch[keys.POSITIONS][here], geometries.positions[stored])
+        np.testing.assert_array_equal(batch[keys.FORCES][here], geometries.forces[stored])
+        assert (batch[keys.MOLECULE][here] == m).all()
+        energy = geometries.energy[row] - references[geometries.z[stored]].sum()
+        assert batch[keys.ENERGY][m] == pytest.approx(energy, rel=1e-6)
+    assert first == len(batch[keys.Z])
+    i, j = batch[keys.PAIR_I], batch[keys.PAIR_J]
+    assert (batch[keys.MOLECULE][i] == batch[keys.MOLECULE][j]).all()
+    assert {batch[key].dtype for key in (keys.POSITIONS, keys.FORCES, keys.ENERGY)} == {torch.float32}
+
+
+def test_cut_fills_batches_up_to_the_budget():
+    assert cut(np.array([3, 3, 3, 9, 1, 1]), 7) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
+    assert cut(np.array([], int), 7) == []
+
+
+@pytest.mark.parametrize("budget", [1, 13, 40, 10_000])
+def test_every_structure_once_an_epoch_within_the_budget(geometries, budget):
+    n_atoms = geometries.n_atoms(geometries.rows("train"))
+    batches = epoch_batches(n_atoms, budget, seed=3, epoch=5)
+    assert sorted(np.concatenate(batches)) == list(range(len(n_atoms)))
+    assert all(n_atoms[batch].sum() <= budget or len(batch) == 1 for batch in batches)
+    other = epoch_batches(n_atoms, budget, seed=3, epoch=6)
+    assert not np.array_equal(np.concatenate(batches), np.concatenate(other))
+
+
+def test_a_stream_begun_later_is_the_tail_of_the_stream(geometries):
+    rows = geometries.rows("train", 40)
+    references = fit_references(geometries, rows)
+    per_epoch = len(epoch_batches(geometries.n_atoms(rows), 48, 1, 0))
+    count = 3 * per_epoch + 2
+    whole = list(islice(GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=1), count))
+    for first in (1, per_epoch, 2 * per_epoch + 3):
+        stream = GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=1, first=first)
+        for a, b in zip(whole[first:], islice(stream, count - first), strict=True):
+            assert all(torch.equal(a[key], b[key]) for key in a)
+    other = next(iter(GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=2)))
+    assert not torch.equal(other[keys.FORCES], whole[0][keys.FORCES])
+
+
+def test_evaluation_sees_each_structure_once_in_order(geometries):
+    rows = geometries.rows("unseen")
+    references = fit_references(geometries, geometries.rows("train"))
+    batches = list(evaluation_batches(geometries, rows, references, CUTOFF, 30, "cpu"))
+    assert len(batches) > 1
+    forces = torch.cat([batch[keys.FORCES] for batch in batches])
+    np.testing.assert_array_equal(forces, geometries.forces[geometries.atoms(rows)])

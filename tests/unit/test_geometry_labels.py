@@ -1,0 +1,178 @@
+"""Thermal geometries and their GFN2-xTB labels."""
+
+import json
+
+import ase.units as units
+import numpy as np
+import pandas as pd
+import pytest
+from chemscale.errors import ChemscaleError
+from chemscale.geometries import labels, thermal
+from chemscale.geometries.store import open_geometries
+from tblite.interface import TBLiteRuntimeError
+
+ENTRY = {
+    "arm": "potential",
+    "source": "thermal",
+    "method": "GFN2-xTB",
+    "max_heavy_atoms": 4,
+    "molecules": 5,
+    "conformers": 3,
+    "geometries_per_molecule": 8,
+    "temperature": [50, 1000],
+    "unseen_molecules": 1,
+    "validation": 4,
+    "test": 6,
+    "seed": 0,
+    "max_failure_share": 0.05,
+}
+ETHANOL = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("thermal")
+    return directory, labels.label("small", ENTRY, directory, workers=2)
+
+
+def test_header_counts_what_was_made(made):
+    directory, header = made
+    assert header["structures"] == {"total": 40, "unseen": 8, "test": 6, "validation": 4, "train": 22}
+    assert header["molecules"] == 5 and header["failures"]["geometries"] == 0
+    geometries = open_geometries(directory)
+    assert len(geometries.z) == header["atoms"] == len(geometries.positions)
+    assert set(geometries.z) <= {1, 6, 7, 8}
+    smiles = json.loads((directory / "groups.json").read_text())
+    assert smiles == labels.small_molecules(4, 5) and len(smiles) == 5
+
+
+def test_stored_labels_are_those_of_the_stored_geometries(made):
+    geometries = open_geometries(made[0])
+    for row in geometries.rows("train", 3):
+        atoms = geometries.atoms(np.array([row]))
+        energy, forces = labels.single_point(geometries.z[atoms], geometries.positions[atoms].astype(float))
+        # positions are stored in float32: 1e-7 Å of rounding against some 50 eV/Å² of curvature
+        assert geometries.energy[row] == pytest.approx(energy, abs=1e-4)
+        np.testing.assert_allclose(geometries.forces[atoms], forces, atol=1e-4)
+
+
+def test_same_bytes_whatever_the_number_of_workers(made, tmp_path):
+    header = labels.label("small", ENTRY, tmp_path, workers=1)
+    assert header["fingerprint"] == made[1]["fingerprint"]
+
+
+def test_a_seed_changes_the_geometries_of_a_molecule():
+    block, _ = labels.label_molecule((ENTRY, 0, "CCO"))
+    again, _ = labels.label_molecule((ENTRY, 0, "CCO"))
+    other, _ = labels.label_molecule(({**ENTRY, "seed": 1}, 0, "CCO"))
+    np.testing.assert_array_equal(block.positions, again.positions)
+    assert np.abs(block.positions - other.positions).max() > 0.05
+
+
+def test_xtb_forces_are_the_negative_gradient_of_its_energy():
+    z, (positions,) = thermal.thermal_geometries("CCO", 1, 1, (500, 500), np.random.default_rng(0))
+    np.testing.assert_array_equal(z, ETHANOL)
+    _, forces = labels.single_point(z, positions)
+    h = 1e-3  # Å
+    for atom, axis in [(0, 0), (2, 1), (5, 2), (8, 0)]:
+        step = np.zeros_like(positions)
+        step[atom, axis] = h
+        difference = labels.single_point(z, positions + step)[0] - labels.single_point(z, positions - step)[0]
+        assert forces[atom, axis] == pytest.approx(-difference / (2 * h), abs=5e-4)
+    assert np.abs(forces).max() > 0.5
+    np.testing.assert_allclose(forces.sum(0), 0, atol=1e-6)
+
+
+def test_a_molecule_that_cannot_be_made_is_kept_with_its_reason(monkeypatch, tmp_path):
+    # boron: MMFF94 has no parameters for it
+    monkeypatch.setattr(labels, "small_molecules", lambda *_: ["CCO", "CB(C)C", "CO", "CN", "NN"])
+    with pytest.raises(ChemscaleError, match=r"8 of 40 geometries failed.*no MMFF94 parameters"):
+        labels.label("small", ENTRY, tmp_path, workers=1)
+    assert not (tmp_path / "geometries.json").exists()
+    header = labels.label("small", {**ENTRY, "max_failure_share": 0.2}, tmp_path, workers=1)
+    assert header["structures"]["total"] == 32 and header["failures"] == {"geometries": 8, "share": 0.2}
+    (row,) = pd.read_parquet(tmp_path / "failures.parquet").to_dict("records")
+    assert (row["molecule"], row["smiles"], row["geometries"]) == (1, "CB(C)C", 8)
+    assert row["reason"] == "no MMFF94 parameters"
+
+
+def test_a_single_point_that_does_not_converge_is_kept_with_its_reason(monkeypatch):
+    single_point, calls = labels.single_point, []
+
+    def third_fails(z, positions):
+        calls.append(None)
+        if len(calls) == 3:
+            raise TBLiteRuntimeError("SCF not converged in 250 cycles")
+        return single_point(z, positions)
+
+    monkeypatch.setattr(labels, "single_point", third_fails)
+    block, failures = labels.label_molecule((ENTRY, 7, "CO"))
+    assert block.positions.shape == block.forces.shape == (7, 6, 3) and len(block.energy) == 7
+    assert failures == [
+        {
+            "molecule": 7,
+            "smiles": "CO",
+            "geometry": 2,
+            "geometries": 1,
+            "reason": "GFN2-xTB: SCF not converged in 250 cycles",
+        }
+    ]
+
+
+def test_xtb_does_raise_what_label_molecule_catches():
+    apart = np.array([[0, 0, 0], [30, 0, 0], [60, 0, 0], [90, 0, 0]])  # Å
+    with pytest.raises(TBLiteRuntimeError, match="SCF not converged"):
+        labels.single_point(np.array([6, 6, 8, 8]), apart)
+
+
+def test_more_molecules_than_there_are(tmp_path):
+    with pytest.raises(ChemscaleError, match=r"1000 molecules asked for.*17 of at most 4 heavy atoms"):
+        labels.label("small", {**ENTRY, "molecules": 1000}, tmp_path, workers=1)
+
+
+def test_molecules_are_neutral_small_and_distinct():
+    smiles = labels.small_molecules(6, 1000)
+    assert len(smiles) == len(set(smiles)) == 91
+    assert not any("." in s or "+" in s or "-]" in s or "Cl" in s for s in smiles)
+
+
+def test_mmff_hessian_is_the_derivative_of_the_gradient_after_a_move():
+    molecule = thermal.conformers("CCO", 1, seed=1)
+    positions = molecule.GetConformer().GetPositions()
+    assert np.abs(thermal.mmff_gradient(molecule, positions)).max() < 1e-2  # a minimum
+    hessian = thermal.mmff_hessian(molecule, positions)
+    move = np.random.default_rng(0).normal(size=positions.shape) * 1e-3
+    change = thermal.mmff_gradient(molecule, positions + move) - thermal.mmff_gradient(molecule, positions - move)
+    np.testing.assert_allclose(change / 2, hessian @ move.ravel(), atol=2e-4)
+    shifts = np.tile(np.eye(3), (len(positions), 1))
+    np.testing.assert_allclose(hessian @ shifts, 0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("smiles", "vibrations"), [("CCO", 21), ("C#N", 4), ("C", 9)])
+def test_vibrations_are_all_but_the_rigid_motions(smiles, vibrations):
+    molecule = thermal.conformers(smiles, 1, seed=1)
+    positions = molecule.GetConformer().GetPositions()
+    masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
+    hessian = thermal.mmff_hessian(molecule, positions)
+    eigenvalues, modes = thermal.normal_modes(hessian, positions, masses)
+    assert len(eigenvalues) == vibrations and eigenvalues.min() > 0
+    np.testing.assert_allclose(np.einsum("vax,a->vx", modes, masses), 0, atol=1e-8)  # the centre of mass stays
+    gram = np.einsum("vax,wax,a->vw", modes, modes, masses)
+    np.testing.assert_allclose(gram, np.eye(vibrations), atol=1e-8)
+    # stretches of hydrogen lie where infrared spectra have them
+    assert 2800 < np.sqrt(eigenvalues.max()) * thermal.WAVENUMBER < 3900
+
+
+def test_displacements_have_the_thermal_energy_of_the_harmonic_ensemble():
+    # half kT a mode, as long as no mode is softer than the softest
+    stiffness = np.array([20.0, 50.0, 80.0])  # eV/(Å² amu): above 350 cm⁻¹
+    assert np.sqrt(stiffness.min()) * thermal.WAVENUMBER > thermal.SOFTEST
+    modes = np.eye(9)[:3].reshape(3, 3, 3)  # unit masses
+    generator = np.random.default_rng(0)
+    q = np.array([thermal.displacement(stiffness, modes, 300.0, generator).ravel()[:3] for _ in range(20_000)])
+    energies = (0.5 * stiffness * q**2).mean(0)
+    np.testing.assert_allclose(energies, 0.5 * units.kB * 300.0, rtol=0.04)
+    # a softer one gets the amplitude of one of 350 cm⁻¹
+    floor = (thermal.SOFTEST / thermal.WAVENUMBER) ** 2
+    soft = [thermal.displacement(stiffness * 1e-6, modes, 300.0, generator).ravel()[0] for _ in range(20_000)]
+    assert np.var(soft) == pytest.approx(units.kB * 300.0 / floor, rel=0.04)

@@ -1,0 +1,236 @@
+"""The store: splits, nested subsets, damage; reference energies; ingestion of ANI-1x."""
+
+from pathlib import Path
+
+import ase.units as units
+import h5py
+import numpy as np
+import pytest
+from chemscale.errors import ChemscaleError
+from chemscale.geometries.ingest import ingest
+from chemscale.geometries.references import fit_references, require_elements, subtract
+from chemscale.geometries.store import ARRAYS, Block, flatten, open_geometries, write_store
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "forces"
+ENTRY = {"unseen_molecules": 3, "test": 20, "validation": 10, "seed": 0, "max_failure_share": 0.05}
+ATOMIC = {1: -13.6, 6: -1030.0, 7: -1485.0, 8: -2042.0}  # eV
+
+
+def additive_blocks(molecules=12, each=10):
+    """Molecules of random composition whose energies are exact sums over atoms."""
+    generator = np.random.default_rng(1)
+    for k in range(molecules):
+        z = generator.choice(list(ATOMIC), size=generator.integers(2, 9))
+        shape = (each, len(z), 3)
+        energy = np.full(each, sum(ATOMIC[a] for a in z))
+        yield Block(z, generator.normal(size=shape), energy, generator.normal(size=shape), np.full(each, k))
+
+
+def written(directory, entry=ENTRY):
+    blocks = list(additive_blocks())
+    return write_store(directory, "additive", entry, flatten(blocks), [f"m{k}" for k in range(12)], [], {})
+
+
+@pytest.fixture
+def geometries(tmp_path):
+    written(tmp_path)
+    return open_geometries(tmp_path)
+
+
+def test_whole_molecules_are_unseen_and_the_other_splits_cover_the_rest(geometries):
+    splits = {split: geometries.rows(split) for split in ("unseen", "test", "validation", "train")}
+    assert {split: len(rows) for split, rows in splits.items()} == {
+        "unseen": 30,
+        "test": 20,
+        "validation": 10,
+        "train": 60,
+    }
+    assert sorted(np.concatenate(list(splits.values()))) == list(range(120))
+    unseen = set(geometries.group[splits["unseen"]])
+    assert len(unseen) == 3
+    for split in ("test", "validation", "train"):
+        assert not unseen & set(geometries.group[splits[split]])
+
+
+def test_smaller_training_sets_are_part_of_larger_ones(geometries):
+    small, large = geometries.rows("train", 5), geometries.rows("train", 17)
+    np.testing.assert_array_equal(small, large[:5])
+    assert len(set(geometries.group[large])) > 4  # shuffled, not molecule after molecule
+    with pytest.raises(ChemscaleError, match="61 structures asked of split 'train', which holds 60"):
+        geometries.rows("train", 61)
+    with pytest.raises(ChemscaleError, match="no split 'valid'; there are unseen, test, validation, train"):
+        geometries.rows("valid")
+
+
+def test_every_structure_keeps_its_own_atoms_energy_and_forces(geometries):
+    originals = {}
+    for block in additive_blocks():
+        for positions, forces in zip(block.positions, block.forces, strict=True):
+            originals[np.float32(positions[0, 0])] = (block.z, positions, forces, block.energy[0], block.group[0])
+    for row in range(120):
+        atoms = geometries.atoms(np.array([row]))
+        z, positions, forces, energy, group = originals[geometries.positions[atoms][0, 0]]
+        np.testing.assert_array_equal(geometries.z[atoms], z)
+        np.testing.assert_array_equal(geometries.positions[atoms], positions.astype(np.float32))
+        np.testing.assert_array_equal(geometries.forces[atoms], forces.astype(np.float32))
+        assert (geometries.energy[row], geometries.group[row]) == (energy, group)
+
+
+def test_the_seed_decides_the_split_and_nothing_else_does(tmp_path, geometries):
+    again = written(tmp_path / "again")
+    other = written(tmp_path / "other", {**ENTRY, "seed": 1})
+    assert again["fingerprint"] == geometries.header["fingerprint"] != other["fingerprint"]
+
+
+def test_splits_that_leave_nothing_to_train_on(tmp_path):
+    with pytest.raises(ChemscaleError, match=r"120 structures of 12 molecules leave none to train on.*test 90"):
+        written(tmp_path, {**ENTRY, "test": 90})
+    assert not (tmp_path / "geometries.json").exists()
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_a_truncated_or_missing_array_is_named(tmp_path, array):
+    written(tmp_path)
+    path = tmp_path / f"{array}.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing or damaged"):
+        open_geometries(tmp_path)
+    path.unlink()
+    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing or damaged"):
+        open_geometries(tmp_path)
+
+
+def test_an_array_of_another_dataset_is_noticed(tmp_path):
+    written(tmp_path)
+    np.save(tmp_path / "energy.npy", np.zeros(7))
+    with pytest.raises(ChemscaleError, match=r"energy\.npy: holds float64 \(7,\) where geometries.json says"):
+        open_geometries(tmp_path)
+
+
+def test_references_of_additive_energies_are_exact(geometries):
+    references = fit_references(geometries, geometries.rows("train"))
+    for z, energy in ATOMIC.items():
+        assert references[z] == pytest.approx(energy, abs=1e-8)
+    assert np.isnan(references[[0, 2, 9, 118]]).all() and references.shape == (119,)
+    rows = geometries.rows("unseen")
+    rest = subtract(geometries.energy[rows], references, geometries.z[geometries.atoms(rows)], geometries.n_atoms(rows))
+    np.testing.assert_allclose(rest, 0, atol=1e-6)
+
+
+def test_references_look_at_the_training_rows_only(tmp_path):
+    arrays = flatten(list(additive_blocks()))
+    header = write_store(tmp_path, "additive", ENTRY, arrays, ["m"] * 12, [], {})
+    train = fit_references(open_geometries(tmp_path), np.arange(60, 120))
+    energy = np.load(tmp_path / "energy.npy")
+    energy[: header["structures"]["unseen"]] += 1e6
+    np.save(tmp_path / "energy.npy", energy)
+    np.testing.assert_array_equal(fit_references(open_geometries(tmp_path), np.arange(60, 120)), train)
+
+
+def test_an_element_without_reference_is_named(geometries):
+    z = geometries.z.copy()
+    last = geometries.atoms(geometries.rows("test"))[-1]
+    z[last] = 9
+    changed = type(geometries)(**{**vars(geometries), "z": z})
+    references = fit_references(changed, changed.rows("train"))
+    require_elements(references, changed, changed.rows("validation"))
+    with pytest.raises(ChemscaleError, match="tested hold F, those to be trained on only H, C, N, O"):
+        require_elements(references, changed, changed.rows("test"))
+
+
+ANI = {
+    **ENTRY,
+    "source": "ani1x",
+    "method": "wB97X/6-31G*",
+    "energy": "wb97x_dz.energy",
+    "forces": "wb97x_dz.forces",
+    "energy_unit": "hartree",
+    "forces_unit": "hartree/angstrom",
+    "unseen_molecules": 1,
+    "test": 1,
+    "validation": 1,
+}
+
+
+@pytest.fixture
+def ani_file(tmp_path):
+    """Two formulas; in the second, two molecules, and one geometry each without energy and without forces."""
+    path = tmp_path / "ani.h5"
+    generator = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        for formula, z, count in (("H2O1", [8, 1, 1], 4), ("C1H2", [6, 1, 1], 6)):
+            group = file.create_group(formula)
+            group["atomic_numbers"] = np.array(z, np.uint8)
+            group["coordinates"] = generator.normal(size=(count, 3, 3)).astype(np.float32)
+            group["wb97x_dz.energy"] = np.linspace(-40, -39, count)
+            group["wb97x_dz.forces"] = generator.normal(size=(count, 3, 3)).astype(np.float32)
+        file["C1H2/wb97x_dz.energy"][1] = np.nan
+        file["C1H2/wb97x_dz.forces"][2, 0, 0] = np.nan
+        file["C1H2"]["smiles"] = np.array([b"[CH2]"] * 3 + [b"[C]([H])[H]"] * 3)
+    return path
+
+
+def test_ingest_converts_once_masks_and_counts(ani_file, tmp_path):
+    header = ingest("ani", ANI, ani_file, tmp_path / "store")
+    assert header["structures"]["total"] == 8 and header["not_computed"] == 2
+    assert header["molecules"] == 3 and header["method"] == "wB97X/6-31G*"
+    geometries = open_geometries(tmp_path / "store")
+    with h5py.File(ani_file) as file:
+        water = file["H2O1/coordinates"][:]
+        energies, forces = file["H2O1/wb97x_dz.energy"][:], file["H2O1/wb97x_dz.forces"][:]
+    for row in range(8):
+        atoms = geometries.atoms(np.array([row]))
+        if geometries.z[atoms][0] == 8:
+            (k,) = np.flatnonzero((water == geometries.positions[atoms]).all((1, 2)))
+            assert geometries.energy[row] == pytest.approx(energies[k] * 27.211386, rel=1e-7)
+            np.testing.assert_allclose(geometries.forces[atoms], forces[k] * 27.211386, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"energy": "ccsd.energy"}, "group C1H2 has no dataset 'ccsd.energy'; it has atomic_numbers, coordinates"),
+        ({"energy": "wb97x_dz.forces"}, r"C1H2/wb97x_dz.forces has shape \(6, 3, 3\), expected \(6,\)"),
+        ({"forces_unit": "hartree/furlong"}, "forces_unit 'hartree/furlong' is not known; it may be eV/angstrom"),
+    ],
+)
+def test_what_is_wrong_with_a_file_or_entry_is_said(ani_file, tmp_path, change, message):
+    with pytest.raises(ChemscaleError, match=message):
+        ingest("ani", {**ANI, **change}, ani_file, tmp_path / "store")
+
+
+def test_a_file_that_is_no_hdf5(tmp_path):
+    (tmp_path / "page.h5").write_text("<html>challenge</html>")
+    with pytest.raises(ChemscaleError, match="no readable HDF5 file"):
+        ingest("ani", ANI, tmp_path / "page.h5", tmp_path / "store")
+    with pytest.raises(ChemscaleError, match="no file"):
+        ingest("ani", ANI, tmp_path / "absent.h5", tmp_path / "store")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/forces beside the checkout")
+def test_a_genuine_slice_of_the_release(tmp_path):
+    path = SHARED / "layouts" / "ani1x_release_slice_n5.hdf5"
+    header = ingest("slice", ANI, path, tmp_path)
+    assert header["structures"]["total"] + header["not_computed"] == 8 and header["molecules"] == 5
+    geometries = open_geometries(tmp_path)
+    with h5py.File(path) as file:
+        first = file["C1H4N4O4/wb97x_dz.energy"][0]
+    assert np.abs(geometries.energy - first * units.Hartree).min() < 1e-9
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/forces beside the checkout")
+def test_fifty_thousand_shared_geometries(tmp_path):
+    entry = {**ANI, "method": "GFN2-xTB", "energy": "gfn2_xtb.energy", "forces": "gfn2_xtb.forces"}
+    entry |= {"unseen_molecules": 500, "test": 1000, "validation": 1000}
+    header = ingest("shared", entry, SHARED / "ani1x_layout_gfn2xtb_shared.h5", tmp_path)
+    assert header["structures"]["total"] == 52_939 and header["molecules"] == 5_295
+    assert header["elements"] == ["H", "C", "N", "O"]
+    geometries = open_geometries(tmp_path)
+    unseen = set(geometries.group[geometries.rows("unseen")])
+    assert len(unseen) == 500 and not unseen & set(geometries.group[geometries.rows("train")])
+    references = fit_references(geometries, geometries.rows("train", 2000))
+    rows = geometries.rows("test")
+    n_atoms = geometries.n_atoms(rows)
+    rest = subtract(geometries.energy[rows], references, geometries.z[geometries.atoms(rows)], n_atoms)
+    assert np.abs(rest / n_atoms).mean() < 0.1  # eV per atom, of some 60 before
