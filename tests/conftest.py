@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from rdkit import RDConfig
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
 
@@ -12,3 +13,89 @@ os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT
 def checkout() -> Path:
     """Top of the repository."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_geometries(tmp_path_factory) -> Path:
+    """A real store of small molecules, labelled here with GFN2-xTB in about a second."""
+    from chemscale.geometries.labels import label
+
+    directory = tmp_path_factory.mktemp("geometries")
+    label("tiny", TINY_GEOMETRIES, directory, workers=1)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory) -> Path:
+    """A real token store: the first 400 molecules of RDKit's NCI file."""
+    from chemscale.molecules.corpus import encode
+    from chemscale.molecules.sources import fetch
+
+    directory = tmp_path_factory.mktemp("corpus")
+    smiles = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+    own = directory / "own.smi"
+    own.write_text("\n".join(line.split("\t")[0] for line in smiles.read_text().splitlines()[:400]) + "\n")
+    fetch("tiny", TINY_CORPUS | {"path": str(own)}, directory)
+    encode(directory)
+    return directory
+
+
+TINY_GEOMETRIES = {
+    "arm": "potential",
+    "source": "thermal",
+    "method": "GFN2-xTB",
+    "max_heavy_atoms": 3,
+    "molecules": 10,
+    "conformers": 2,
+    "geometries_per_molecule": 20,
+    "temperature": [50, 1000],
+    "unseen_molecules": 2,
+    "validation": 30,
+    "test": 30,
+    "seed": 0,
+    "max_failure_share": 0.05,
+}
+TINY_CORPUS = {
+    "arm": "language",
+    "source": "file",
+    "format": "lines",
+    "validation": 60,
+    "test": 60,
+    "seed": 0,
+    "max_tokens": 64,
+    "max_failure_share": 0.1,
+}
+
+
+@pytest.fixture
+def cell_settings(request) -> dict:
+    """Settings of a small cell of the arm named by the test's parameter `arm` (a callspec), trained in a second or two."""
+    arm = request.getfixturevalue("arm")
+    common = {
+        "study": "test",
+        "arm": arm,
+        "size": "small",
+        "width": 8,
+        "data": 60,
+        "seed": 0,
+        "tuning": None,
+        "recipe": 1,
+    }
+    training = {
+        "steps": {"per_sqrt_example": 0, "epochs": 0, "minimum": 60, "maximum": 60},
+        "evaluations": 5,
+        "patience": 5,
+        "weight_decay": 0.1,
+        "warmup": 0.05,
+        "schedule": "cosine",
+        "clip": 1.0,
+    }
+    if arm == "language":
+        dataset = request.getfixturevalue("tiny_corpus")
+        own = {"family": "chemgpt-slim", "learning_rate": 0.01}
+        training |= {"batch_tokens": 500}
+    else:
+        dataset = request.getfixturevalue("tiny_geometries")
+        own = {"family": "schnet", "depth": 1, "learning_rate": 0.01}
+        training |= {"batch_atoms": 60, "cutoff": 4.0, "loss": {"energy": 0.05, "force": 0.95}}
+    return {**common, **own, "dataset": str(dataset), "training": training}

@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("collect", _collect, "Gather the records of a study's cells into one table.")
     v.add_argument("results", type=Path, help="directory of the study's results")
-    v.add_argument("--cells", type=Path, required=True, help="file with the names of all cells, one a line; - for stdin")
+    v.add_argument(
+        "--cells", type=Path, required=True, help="file with the names of all cells, one a line; - for stdin"
+    )
     v.add_argument("--out", type=Path, required=True, help="directory of the tables")
 
     v = verb("fit", _fit, "Fit scaling laws to one arm of a runs table.")
@@ -111,7 +113,8 @@ def _label(options: argparse.Namespace) -> None:
 def _ingest(options: argparse.Namespace) -> None:
     from chemscale.geometries.ingest import ingest
 
-    ingest(options.directory)
+    source = read_json(options.directory / "source.json")
+    ingest(source["name"], source["entry"], options.directory / source["file"], options.directory)
 
 
 def _prepare_training() -> object:

@@ -24,18 +24,24 @@ def complete(config: dict, registry: dict[str, dict]) -> dict:
     if not problems:
         config = _with_defaults(deepcopy(config), schema, schema)
         registry = registry | config["datasets"]
-        problems = [problem for arm in FAMILIES if arm in config for problem in _arm_problems(arm, config[arm], registry)]
+        problems = [
+            problem for arm in FAMILIES if arm in config for problem in _arm_problems(arm, config[arm], registry)
+        ]
         if not any(arm in config for arm in FAMILIES):
             problems = ["neither language nor potential is there: a study needs at least one arm"]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise ChemscaleError(f"the configuration has {len(problems)} problem(s):\n{lines}\nconfig/README.md explains every key.")
+        raise ChemscaleError(
+            f"the configuration has {len(problems)} problem(s):\n{lines}\nconfig/README.md explains every key."
+        )
     return config
 
 
 def _schema_problems(config: dict, schema: dict) -> list[str]:
     problems = []
-    for error in sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.absolute_path))):
+    for error in sorted(
+        Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.absolute_path))
+    ):
         key = ".".join(map(str, error.absolute_path)) or "top level"
         about = error.schema.get("description")
         if error.validator == "additionalProperties":

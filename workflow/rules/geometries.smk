@@ -35,7 +35,7 @@ rule fetch_geometries:
     output:
         source="results/data/{dataset}/source.json",
     wildcard_constraints:
-        dataset=datasets_from("potential", "download", "file"),
+        dataset=datasets_from("potential", "ani1x"),
     log:
         "logs/data/{dataset}/fetch.log",
     benchmark:
@@ -61,7 +61,7 @@ rule ingest:
     output:
         geometries="results/data/{dataset}/geometries.json",
     wildcard_constraints:
-        dataset=datasets_from("potential", "download", "file"),
+        dataset=datasets_from("potential", "ani1x"),
     log:
         "logs/data/{dataset}/ingest.log",
     benchmark:

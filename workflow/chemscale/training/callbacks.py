@@ -83,7 +83,12 @@ class Evaluation(pl.Callback):
         FiniteLoss.check(trainer, cell)
         self._add_time()
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = {"step": step, "units": cell.work[0].item(), "train_loss": cell.mean_training_loss(), "learning_rate": rate}
+        row = {
+            "step": step,
+            "units": cell.work[0].item(),
+            "train_loss": cell.mean_training_loss(),
+            "learning_rate": rate,
+        }
         if due:
             row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
         self.history.append(row)

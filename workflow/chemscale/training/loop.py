@@ -1,5 +1,6 @@
 """The training step and its loop: Lightning runs it, four callbacks watch it."""
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from torch.utils.data import DataLoader
 
 from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, ShowProgress
 from chemscale.training.schedule import rate_factor, step_budget
+
+
+for library in ("pytorch_lightning", "lightning_fabric"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class Cell(pl.LightningModule):
@@ -72,7 +77,8 @@ def fit(cell: Cell, evaluation: Evaluation, checkpointing: Checkpointing | None,
     """
     callbacks = [FiniteLoss(), evaluation, *([checkpointing] if checkpointing else []), ShowProgress(evaluation)]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning|lightning_fabric")
+        # advice on loggers, workers and devices; what matters of it is in the record
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         trainer = pl.Trainer(
             accelerator="gpu" if device() == "cuda" else "cpu",
             devices=1,

@@ -36,11 +36,11 @@ class PotentialTask:
     @property
     def examples_per_step(self) -> float:
         """Structures in a batch, on average."""
-        return self.settings["training"]["batch_atoms"] / self.geometries.sizes(self.rows).mean()
+        return self.settings["training"]["batch_atoms"] / self.geometries.n_atoms(self.rows).mean()
 
     def counts(self) -> dict[str, int]:
         """Size of the training subset."""
-        atoms = int(self.geometries.sizes(self.rows).sum())
+        atoms = int(self.geometries.n_atoms(self.rows).sum())
         return {"train_structures": len(self.rows), "train_atoms": atoms, "train_force_labels": 3 * atoms}
 
     def batches(self, first: int) -> Iterable[dict[str, Tensor]]:
@@ -78,9 +78,8 @@ class PotentialTask:
         rows = self.geometries.rows(split)
         energies, forces, structures = [], [], []
         for batch in evaluation_batches(
-            self.geometries, rows, self.references, self.settings["training"]["cutoff"], EVALUATION_ATOMS
+            self.geometries, rows, self.references, self.settings["training"]["cutoff"], EVALUATION_ATOMS, device
         ):
-            batch = {key: value.to(device) for key, value in batch.items()}
             energy_errors, force_errors = _errors(batch, *energy_and_forces(self.model, batch, training=False))
             energies.append(energy_errors)
             forces.append(force_errors)
@@ -101,7 +100,7 @@ class PotentialTask:
     def baseline(self) -> dict[str, float]:
         """The zero line of the error axis: the force MAE of a potential that predicts no force, in eV/Å."""
         rows = self.geometries.rows("test")
-        batch = gather(self.geometries, rows, self.references, self.settings["training"]["cutoff"])
+        batch = gather(self.geometries, rows, self.references, self.settings["training"]["cutoff"], "cpu")
         return {"zero_force_mae": batch[keys.FORCES].abs().mean().item()}
 
     def _step_flops(self) -> tuple[float, float]:
@@ -110,10 +109,10 @@ class PotentialTask:
         Every product in these models runs over atoms or over pairs, so the count is linear in the two numbers.
         """
         cutoff = self.settings["training"]["cutoff"]
-        sizes = self.geometries.sizes(self.rows)
+        sizes = self.geometries.n_atoms(self.rows)
         counts = []
         for row in (sizes.argmin(), sizes.argmax()):  # the ratio of pairs to atoms must differ
-            batch = gather(self.geometries, self.rows[[row]], self.references, cutoff)
+            batch = gather(self.geometries, self.rows[[row]], self.references, cutoff, "cpu")
             flops = counted_flops(lambda batch=batch: self._step_loss(batch).backward())
             counts.append((len(batch[keys.Z]), len(batch[keys.PAIR_I]), flops))
         self.model.zero_grad()

@@ -1,0 +1,30 @@
+"""Step budgets and learning rates: pure functions with known values."""
+
+import pytest
+
+from chemscale.training.schedule import rate_factor, step_budget
+
+STEPS = {"per_sqrt_example": 32, "epochs": 5, "minimum": 400, "maximum": 5000}
+
+
+@pytest.mark.parametrize(
+    ("examples", "budget"),
+    [(100, 400), (400, 640), (10_000, 3200), (22_500, 4800), (1_000_000, 5000)],
+)
+def test_budget_grows_with_the_root_of_data_within_its_bounds(examples, budget):
+    assert step_budget(examples, 32, STEPS) == budget
+
+
+def test_large_data_is_seen_for_whole_epochs():
+    assert step_budget(64_000, 32, STEPS | {"maximum": 10**6}) == 5 * 64_000 / 32
+
+
+def test_cosine_rises_to_its_peak_and_falls_to_zero():
+    factors = [rate_factor(step, 100, 0.1, "cosine") for step in range(101)]
+    assert factors[0] == pytest.approx(0.1) and max(factors) == 1.0 == factors[10]
+    assert factors[55] == pytest.approx(0.5) and factors[100] == pytest.approx(0.0)
+    assert sorted(factors[10:], reverse=True) == factors[10:]
+
+
+def test_constant_stays_at_its_peak():
+    assert [rate_factor(step, 100, 0.02, "constant") for step in (0, 1, 2, 99)] == [0.5, 1.0, 1.0, 1.0]

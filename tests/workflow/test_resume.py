@@ -1,0 +1,104 @@
+"""Nothing is lost: a training killed at any moment ends in the same bits, and one cell has one writer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ARMS = ["language", "potential"]
+
+
+def start(settings: dict, directory: Path, name: str = "cell", checkpoint_seconds: float = 0) -> subprocess.Popen:
+    """Train in a process of its own, saving a checkpoint after every step unless told otherwise."""
+    path = directory / f"{name}.json"
+    path.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "chemscale.cli", "train", path, "--out", directory / name]
+    return subprocess.Popen(
+        [*map(str, command), "--checkpoint-seconds", str(checkpoint_seconds)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_step(directory: Path, step: int, process: subprocess.Popen) -> None:
+    """Return once a checkpoint of at least `step` is there."""
+    for _ in range(6000):
+        if any(int(path.stem[5:]) >= step for path in directory.glob("step-*.ckpt")):
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint of step {step} in a minute")
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
+    """Kill −9 at two different steps, and SIGTERM at a third, against an uninterrupted run."""
+    whole = start(cell_settings, tmp_path, "whole", checkpoint_seconds=60)
+    assert whole.wait() == 0, whole.stderr.read()
+
+    for step, how, code in ((13, signal.SIGKILL, -signal.SIGKILL), (29, signal.SIGTERM, 75), (41, signal.SIGKILL, -9)):
+        attempt = start(cell_settings, tmp_path, "killed")
+        wait_for_step(tmp_path / "killed.checkpoints", step, attempt)
+        attempt.send_signal(how)
+        assert attempt.wait() == code
+        assert len(list((tmp_path / "killed.checkpoints").glob("step-*.ckpt"))) <= 3, "old checkpoints are dropped"
+    last = start(cell_settings, tmp_path, "killed")
+    assert last.wait() == 0
+    assert "going on from" in last.stderr.read()
+
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    histories = [pd.read_parquet(tmp_path / name / "history.parquet") for name in ("whole", "killed")]
+    pd.testing.assert_frame_equal(*histories)
+    a, b = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
+    for key in ("test_loss", "units_seen", "flops", "steps", "best_step", "fingerprint"):
+        assert a[key] == b[key], key
+    assert (a["attempts"], b["attempts"]) == (1, 4)
+    assert not (tmp_path / "killed.checkpoints").exists(), "a finished cell leaves no state behind"
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
+    attempt = start(cell_settings, tmp_path)
+    wait_for_step(tmp_path / "cell.checkpoints", 10, attempt)
+    attempt.kill()
+    attempt.wait()
+    other = start(cell_settings | {"learning_rate": 0.02}, tmp_path)
+    assert other.wait() == 2
+    message = other.stderr.read()
+    assert "belong to other settings, data or recipe" in message and "cell.checkpoints" in message
+    assert "Traceback" not in message
+    assert start(cell_settings, tmp_path).wait() == 0, "the right settings still go on from it"
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(arm, cell_settings, tmp_path):
+    attempt = start(cell_settings, tmp_path)
+    wait_for_step(tmp_path / "cell.checkpoints", 20, attempt)
+    attempt.kill()
+    attempt.wait()
+    newest = max((tmp_path / "cell.checkpoints").glob("step-*.ckpt"), key=lambda path: int(path.stem[5:]))
+    os.truncate(newest, 1000)
+    again = start(cell_settings, tmp_path)
+    assert again.wait() == 0
+    message = again.stderr.read()
+    assert f"{newest.name}: unreadable" in message and "going on from" in message
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_two_writers_train_a_cell_once(arm, cell_settings, tmp_path):
+    first = start(cell_settings, tmp_path)
+    wait_for_step(tmp_path / "cell.checkpoints", 1, first)
+    second = start(cell_settings, tmp_path)
+    assert first.wait() == 0 and second.wait() == 0
+    message = second.stderr.read()
+    assert f"another process trains this cell (process {first.pid}" in message
+    assert "already trained with these settings" in message
+    assert json.loads((tmp_path / "cell" / "metrics.json").read_text())["attempts"] == 1

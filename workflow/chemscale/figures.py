@@ -1,0 +1,287 @@
+"""What the notebooks draw with: every figure from the runs table and the fits alone."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+LOSS = {
+    "language": ("test_loss", "test loss (nats per token)"),
+    "potential": ("test_force_mae", "test force MAE (eV/Å)"),
+}
+DATA = {"language": "training molecules", "potential": "training structures"}
+PARAMETERS = "parameters without embeddings"
+FAMILY_COLOURS = {"schnet": "#0072b2", "painn": "#d55e00", "chemgpt-slim": "#009e73", "chemgpt": "#cc79a7"}
+FAMILY_NAMES = {"schnet": "SchNet", "painn": "PaiNN", "chemgpt": "ChemGPT", "chemgpt-slim": "ChemGPT-slim"}
+MARKERS = "osD^vPX*"
+
+
+def house_style() -> None:
+    """Fonts, grid and sizes of every figure; text stays text in SVG."""
+    sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
+    plt.rcParams.update({
+        "axes.grid": True,
+        "axes.grid.which": "major",
+        "grid.color": "0.92",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.constrained_layout.use": True,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "chemscale",
+        "savefig.dpi": 160,
+    })  # fmt: skip
+
+
+def save(figure: Figure, directory: str | Path, name: str) -> None:
+    """Write `name` as SVG for the report and as PNG for a README into `directory`."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
+    figure.savefig(directory / f"{name}.png")
+
+
+def finished(runs: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Rows of an arm that have a result."""
+    return runs[(runs["arm"] == arm) & (runs["status"] == "finished")]
+
+
+def draw_points(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour, marker: str = "o") -> None:
+    """Each run a small point, the mean over seeds a large one."""
+    axes.plot(runs[x], runs[y], marker, color=colour, ms=3, alpha=0.5, mew=0)
+    means = runs.groupby(x)[y].mean()
+    axes.plot(means.index, means.to_numpy(), marker, color=colour, ms=6.5, mec="white", mew=0.6)
+
+
+def draw_law(axes: Axes, curve: dict, colour) -> None:
+    """A fitted law with its confidence band; dashed where its parameters are not identified."""
+    line = curve["line"]
+    axes.plot(line["x"], line["loss"], "-" if curve["identified"] else "--", color=colour, lw=1.4)
+    if line["low"] is not None:
+        axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=0.12, lw=0)
+
+
+def law_along(fits: dict, along: str, family: str, at: dict) -> dict | None:
+    """The preferred form of the law of `family` along "data" or "parameters" at the other's value, if there is one."""
+    found = [c for c in fits["curves"] if (c["along"], c["family"], c["at"]) == (along, family, at)]
+    preferred = [curve for curve in found if curve.get("preferred")]
+    return (preferred or found or [None])[0]
+
+
+def exponent_text(curve: dict | None) -> str:
+    """An exponent with its interval, as a legend shows it."""
+    if curve is None:
+        return ""
+    exponent = curve["parameters"]["exponent"]
+    interval = curve["intervals"].get("exponent")
+    text = f"α = {exponent:.2f}"
+    return text + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval and None not in interval else "")
+
+
+def sizes_in_order(runs: pd.DataFrame) -> list[str]:
+    """Labels of the sizes, the fewest parameters first."""
+    return list(runs.groupby("size")["parameters"].first().sort_values().index)
+
+
+def loss_against_data(
+    runs: pd.DataFrame, fits: dict, arm: str, y: str | None = None, label: str | None = None
+) -> Figure:
+    """Loss against data, a curve per family and size; with laws unless `y` names another column than the fitted one."""
+    column, default_label = LOSS[arm]
+    table = finished(runs, arm)
+    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    handles = []
+    for family, of_family in table.groupby("family"):
+        sizes = sizes_in_order(of_family)
+        colours = sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:]
+        if arm == "language":
+            colours = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
+        for size, colour, marker in zip(sizes, colours, MARKERS, strict=False):
+            of_size = of_family[of_family["size"] == size]
+            draw_points(axes, of_size, "data", y or column, colour, marker)
+            curve = law_along(fits, "data", family, {"size": size}) if y is None else None
+            if curve:
+                draw_law(axes, curve, colour)
+            else:
+                means = of_size.groupby("data")[y or column].mean()
+                axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
+            count = of_size["parameters"].iloc[0]
+            text = f"{FAMILY_NAMES[family]} {size}, N = {count:,}"
+            handles.append(
+                Line2D([], [], color=colour, marker=marker, label=f"{text}   {exponent_text(curve)}".rstrip())
+            )
+    baselines = {"language": ("unigram_entropy", "token frequencies alone")}
+    if arm in baselines:
+        name, what = baselines[arm]
+        axes.axhline(table[name].iloc[0], color="0.6", lw=1, ls=":")
+        axes.annotate(what, (1, table[name].iloc[0]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                      color="0.4", fontsize="small")  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel=DATA[arm], ylabel=label or default_label)
+    plain_ticks(axes)
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1 + (len(handles) > 3), fontsize="small"
+    )
+    return figure
+
+
+def loss_against_size(runs: pd.DataFrame, fits: dict, arm: str) -> Figure:
+    """Loss against parameters, a curve per amount of data."""
+    column, label = LOSS[arm]
+    table = finished(runs, arm)
+    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    amounts = sorted(table["data"].unique())
+    handles = []
+    for (family, of_family), marker in zip(table.groupby("family"), MARKERS, strict=False):
+        for amount, colour in zip(amounts, sns.color_palette("mako_r", len(amounts) + 1)[1:], strict=True):
+            of_amount = of_family[of_family["data"] == amount]
+            draw_points(axes, of_amount, "parameters", column, colour, marker)
+            curve = law_along(fits, "parameters", family, {"data": int(amount)})
+            if curve:
+                draw_law(axes, curve, colour)
+            text = f"{amount:,} {DATA[arm].split()[1]}   {exponent_text(curve)}"
+            handles.append(Line2D([], [], color=colour, marker=marker, label=text.rstrip()))
+    axes.set(xscale="log", yscale="log", xlabel=PARAMETERS, ylabel=label)
+    plain_ticks(axes)
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize="small")
+    return figure
+
+
+def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
+    """Validation loss against training step: a panel per family and size, a curve per cell, its best step marked."""
+    table = runs[runs["status"] != "missing"]
+    groups = [
+        (arm, family, size)
+        for (arm, family), of_family in table.groupby(["arm", "family"])
+        for size in sizes_in_order(of_family)
+    ]
+    columns = min(4, len(groups))
+    rows = -(-len(groups) // columns)
+    figure, panels = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.7 * rows), squeeze=False)
+    curves = histories.dropna(subset="validation_loss").groupby("cell")
+    for panel, (arm, family, size) in zip(panels.flat, groups, strict=False):
+        cells = table[(table["arm"] == arm) & (table["family"] == family) & (table["size"] == size)]
+        amounts = sorted(cells["data"].unique())
+        colours = dict(zip(amounts, sns.color_palette("mako_r", len(amounts) + 1)[1:], strict=True))
+        for cell in cells.itertuples():
+            if cell.cell not in curves.groups:
+                continue
+            curve = curves.get_group(cell.cell)
+            colour = colours[cell.data]
+            panel.plot(curve["step"], curve["validation_loss"], color=colour, lw=1, ls="-" if cell.seed == 0 else "--")
+            best = curve[curve["step"] == cell.best_step]
+            panel.plot(best["step"], best["validation_loss"], "o", color=colour, ms=4)
+        unit = "nats per token" if arm == "language" else "eV²/Å²"
+        panel.set(xscale="log", yscale="log", title=f"{FAMILY_NAMES[family]} {size}")
+        panel.set_xlabel("step")
+        panel.set_ylabel(f"validation loss ({unit})")
+        plain_ticks(panel, x=False)
+        handles = [Line2D([], [], color=colours[amount], label=f"{amount:,}") for amount in amounts]
+        panel.legend(
+            handles=handles, fontsize="x-small", title=DATA[arm].split()[1], title_fontsize="x-small", handlelength=1
+        )
+    for panel in list(panels.flat)[len(groups) :]:
+        panel.remove()
+    return figure
+
+
+def learning_rates(sweeps: pd.DataFrame) -> Figure:
+    """For each family: the training speed estimate against learning rate, and the best rates with the rule's line."""
+    families = list(sweeps.groupby(["arm", "family"]))
+    figure, panels = plt.subplots(2, max(1, len(families)), figsize=(3.6 * max(1, len(families)), 5.6), squeeze=False)
+    for (above, below), ((_, family), table) in zip(panels.T, families, strict=False):
+        widths = sorted(table["width"].unique())
+        for width, colour in zip(widths, sns.color_palette("viridis_r", len(widths) + 1)[1:], strict=True):
+            trials = table[table["width"] == width].sort_values("learning_rate")
+            above.plot(trials["learning_rate"], trials["tse"], "o-", color=colour, label=f"width {width}", lw=1.2)
+            above.axvline(trials["best_learning_rate"].iloc[0], color=colour, lw=1, ls=":")
+        above.set(
+            xscale="log",
+            yscale="log",
+            title=FAMILY_NAMES[family],
+            xlabel="learning rate",
+            ylabel="training speed estimate",
+        )
+        above.legend(fontsize="small")
+        best = table.groupby("width").first()
+        below.plot(best.index, best["rule_learning_rate"], color="0.4", lw=1.2, label="rule")
+        for edge, marker, what in ((False, "o", "best of the sweep"), (True, "X", "at the sweep's edge")):
+            points = best[best["edge"] == edge]
+            if len(points):
+                below.plot(points.index, points["best_learning_rate"], marker, color=FAMILY_COLOURS[family], label=what)
+        below.set(xscale="log", yscale="log", xlabel="width", ylabel="learning rate")
+        below.legend(fontsize="small")
+    if not families:
+        panels[0, 0].text(
+            0.5, 0.5, "every learning rate of this study is given", ha="center", transform=panels[0, 0].transAxes
+        )
+    return figure
+
+
+def forecasts(fits: list[dict]) -> Figure:
+    """What each law, fitted without the largest cells, foretold for them, beside what they gave."""
+    figure, panels = plt.subplots(1, len(fits), figsize=(5.2 * len(fits), 4.2), squeeze=False)
+    for panel, of_arm in zip(panels.flat, fits, strict=True):
+        labels = []
+        for forecast in of_arm["forecasts"]:
+            for point in forecast["points"]:
+                y = len(labels)
+                colour = "#009e73" if point["inside"] else "#d55e00"
+                panel.plot([point["low"], point["high"]], [y, y], color=colour, lw=5, alpha=0.35, solid_capstyle="butt")
+                panel.plot(point["predicted"], y, "|", color=colour, ms=12, mew=2)
+                panel.plot(point["observed"], y, "o", color="black", ms=5)
+                form = {"power": "power law", "power_floor": "with floor", "joint": "L(N, D)"}[forecast["form"]]
+                family = FAMILY_NAMES[forecast["family"]]
+                labels.append(f"{family} {point['size']}, D = {point['data']:,}\n{form}")
+        panel.set_yticks(range(len(labels)), labels, fontsize="x-small")
+        panel.set(
+            xlabel=LOSS[of_arm["arm"]][1], title=f"held-out {of_arm['arm']} cells", ylim=(-0.7, len(labels) - 0.3)
+        )
+        panel.invert_yaxis()
+    handles = [
+        Line2D([], [], color="black", marker="o", ls="", label="observed"),
+        Line2D([], [], color="#009e73", lw=5, alpha=0.5, label="forecast interval, observed inside"),
+        Line2D([], [], color="#d55e00", lw=5, alpha=0.5, label="forecast interval, observed outside"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def exponent_table(fits: list[dict]) -> pd.DataFrame:
+    """Every law of every arm: its exponents with intervals, and whether they are identified."""
+    rows = []
+    for of_arm in fits:
+        for curve in of_arm["curves"]:
+            at = ", ".join(f"{key} {value}" for key, value in curve["at"].items())
+            rows.append({"arm": of_arm["arm"], "family": curve["family"], "law": curve["form"], "along": curve["along"],
+                         "at": at, **_exponents(curve), "identified": curve["identified"], "statement": curve["statement"]})  # fmt: skip
+        for joint in of_arm["joint"]:
+            rows.append({"arm": of_arm["arm"], "family": joint["family"], "law": "joint", "along": "both", "at": "",
+                         **_exponents(joint), "identified": joint["identified"], "statement": joint["statement"]})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _exponents(fit: dict) -> dict[str, str]:
+    names = [name for name in ("exponent", "alpha", "beta") if name in fit["parameters"]]
+    shown = []
+    for name in names:
+        interval = fit["intervals"].get(name) or [None, None]
+        bounds = " to ".join("?" if bound is None else f"{bound:.3f}" for bound in interval)
+        shown.append(f"{'' if name == 'exponent' else name + ' '}{fit['parameters'][name]:.3f} ({bounds})")
+    floor = fit["parameters"].get("floor", fit["parameters"].get("E"))
+    return {"exponents": "; ".join(shown), "floor": "" if floor is None else f"{floor:.3g}"}
+
+
+def plain_ticks(axes: Axes, x: bool = True) -> None:
+    """Losses as plain numbers on a logarithmic axis that spans less than a decade or two."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if x:
+        axes.xaxis.set_minor_formatter(NullFormatter())
