@@ -69,7 +69,7 @@ TINY_CORPUS = {
 
 @pytest.fixture
 def cell_settings(request) -> dict:
-    """Settings of a small cell of the arm named by the test's parameter `arm` (a callspec), trained in a second or two."""
+    """Settings of a small cell of the arm named by the test's parameter `arm`, trained in a second or two."""
     arm = request.getfixturevalue("arm")
     common = {
         "study": "test",

@@ -7,17 +7,18 @@ import schnetpack.nn as snn
 import torch
 from ase import Atoms
 from ase.build import molecule as ase_molecule
+from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
+from schnetpack.interfaces import AtomsConverter
+from schnetpack.model import NeuralNetworkPotential
+from schnetpack.representation import PaiNN, SchNet
+from schnetpack.transform import ASENeighborList
+
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.geometries.neighbours import pairs
 from chemscale.models.accounting import parameter_groups
 from chemscale.models.potentials import FAMILIES, build_potential, energy_and_forces
 from chemscale.models.shapes import POTENTIAL_PARAMETERS
-from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
-from schnetpack.interfaces import AtomsConverter
-from schnetpack.model import NeuralNetworkPotential
-from schnetpack.representation import PaiNN, SchNet
-from schnetpack.transform import ASENeighborList
 
 CUTOFF = 4.0  # Å
 NAMES = ("CH3CH2OH", "NH3", "HCOOH", "C6H6")

@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+
 from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, cut, epoch_batches, evaluation_batches, gather
 from chemscale.geometries.neighbours import pairs

@@ -6,10 +6,11 @@ import ase.units as units
 import numpy as np
 import pandas as pd
 import pytest
+from tblite.interface import TBLiteRuntimeError
+
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import labels, thermal
 from chemscale.geometries.store import open_geometries
-from tblite.interface import TBLiteRuntimeError
 
 ENTRY = {
     "arm": "potential",

@@ -6,6 +6,7 @@ import ase.units as units
 import h5py
 import numpy as np
 import pytest
+
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.ingest import ingest
 from chemscale.geometries.references import fit_references, require_elements, subtract

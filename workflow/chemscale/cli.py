@@ -11,7 +11,7 @@ from chemscale.files import read_json
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; return the exit code: 0, 2 for a mistake the message explains, 75 when interrupted but resumable."""
+    """Run one verb. Exit code: 0, 2 for a mistake the message explains, 75 when interrupted but resumable."""
     options = parser().parse_args(arguments)
     try:
         options.run(options)

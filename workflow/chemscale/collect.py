@@ -15,7 +15,8 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
 
     runs.parquet and runs.csv (one row a cell), histories.parquet (one row a point of a training curve) and
-    sweeps.parquet (one row a trial of a learning rate, with what its family's rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
+    sweeps.parquet (one row a trial of a learning rate, with what its family's rule says for that width). A cell of
+    `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
     """
     rows, histories = [], []
     for name in names:

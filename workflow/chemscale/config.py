@@ -109,7 +109,8 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
     for key, size in wanted.items():
         if available is not None and size > available:
             problems.append(
-                f"{arm}.{key}: {size:,} is more than {settings['dataset']} has for training, {available:,} {EXAMPLES[arm]}"
+                f"{arm}.{key}: {size:,} is more than {settings['dataset']} has for training,"
+                f" {available:,} {EXAMPLES[arm]}"
             )
     return problems
 

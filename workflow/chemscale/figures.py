@@ -256,15 +256,14 @@ def exponent_table(fits: list[dict]) -> pd.DataFrame:
     for of_arm in fits:
         for curve in of_arm["curves"]:
             at = ", ".join(f"{key} {value}" for key, value in curve["at"].items())
-            rows.append({"arm": of_arm["arm"], "family": curve["family"], "law": curve["form"], "along": curve["along"],
-                         "at": at, **_exponents(curve), "identified": curve["identified"], "statement": curve["statement"]})  # fmt: skip
+            rows.append((of_arm["arm"], curve["family"], curve["form"], curve["along"], at, *_numbers(curve)))
         for joint in of_arm["joint"]:
-            rows.append({"arm": of_arm["arm"], "family": joint["family"], "law": "joint", "along": "both", "at": "",
-                         **_exponents(joint), "identified": joint["identified"], "statement": joint["statement"]})  # fmt: skip
-    return pd.DataFrame(rows)
+            rows.append((of_arm["arm"], joint["family"], "joint", "both", "", *_numbers(joint)))
+    columns = ["arm", "family", "law", "along", "at", "exponents", "floor", "identified", "statement"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _exponents(fit: dict) -> dict[str, str]:
+def _numbers(fit: dict) -> tuple[str, str, bool, str]:
     names = [name for name in ("exponent", "alpha", "beta") if name in fit["parameters"]]
     shown = []
     for name in names:
@@ -272,7 +271,7 @@ def _exponents(fit: dict) -> dict[str, str]:
         bounds = " to ".join("?" if bound is None else f"{bound:.3f}" for bound in interval)
         shown.append(f"{'' if name == 'exponent' else name + ' '}{fit['parameters'][name]:.3f} ({bounds})")
     floor = fit["parameters"].get("floor", fit["parameters"].get("E"))
-    return {"exponents": "; ".join(shown), "floor": "" if floor is None else f"{floor:.3g}"}
+    return "; ".join(shown), "" if floor is None else f"{floor:.3g}", fit["identified"], fit["statement"]
 
 
 def plain_ticks(axes: Axes, x: bool = True) -> None:

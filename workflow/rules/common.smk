@@ -1,22 +1,17 @@
 """What the rules ask of the study: its cells, their paths and their resources. No rule is here."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir).resolve() / "workflow"))
-sys.path.insert(0, str(Path(workflow.basedir).resolve()))
-
 from chemscale import study
 from chemscale.config import complete
+from chemscale.environment import put_verbs_on_path
 from chemscale.errors import ChemscaleError
 
-# the verbs of `chemscale` live beside the Python that runs Snakemake, activated or not
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+put_verbs_on_path()
 
 REGISTRY = yaml.safe_load((Path(study.__file__).parents[2] / "resources" / "datasets.yaml").read_text())
 try:
@@ -32,7 +27,11 @@ RECORDS = [f"results/{config['study']}/runs/{name}/metrics.json" for name in CEL
 
 def datasets_from(arm, *sources):
     """Regular expression of the datasets of an arm that come from one of `sources`; from any if none is given."""
-    names = [name for name, entry in DATASETS.items() if entry["arm"] == arm and entry["source"] in (sources or [entry["source"]])]
+    names = [
+        name
+        for name, entry in DATASETS.items()
+        if entry["arm"] == arm and entry["source"] in (sources or [entry["source"]])
+    ]
     return "|".join(names) or "(?!)"
 
 

@@ -26,15 +26,15 @@ rule draw_language:
         ),
     log:
         "logs/{study}/draw/language.log",
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
-        figures="results/{study}/figures",
+        figures=subpath(output.notebook, parent=True),
     shell:
         r"""
         papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
-            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &> {log:q}
+            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &>{log:q}
         """
 
 
@@ -60,15 +60,15 @@ rule draw_potential:
         ),
     log:
         "logs/{study}/draw/potential.log",
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
-        figures="results/{study}/figures",
+        figures=subpath(output.notebook, parent=True),
     shell:
         r"""
         papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
-            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &> {log:q}
+            -p runs {input.runs:q} -p fits {input.fits:q} -p figures {params.figures:q} &>{log:q}
         """
 
 
@@ -95,15 +95,15 @@ rule draw_training:
         ),
     log:
         "logs/{study}/draw/training.log",
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
-        figures="results/{study}/figures",
+        figures=subpath(output.notebook, parent=True),
     shell:
         r"""
         papermill {input.notebook:q} {output.notebook:q} --no-progress-bar -p runs {input.runs:q} \
-            -p histories {input.histories:q} -p sweeps {input.sweeps:q} -p figures {params.figures:q} &> {log:q}
+            -p histories {input.histories:q} -p sweeps {input.sweeps:q} -p figures {params.figures:q} &>{log:q}
         """
 
 
@@ -128,16 +128,16 @@ rule draw_forecast:
         ),
     log:
         "logs/{study}/draw/forecast.log",
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
         fits=lambda wildcards, input: " ".join(input.fits),
-        figures="results/{study}/figures",
+        figures=subpath(output.notebook, parent=True),
     shell:
         r"""
         papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
-            -p fits {params.fits:q} -p figures {params.figures:q} &> {log:q}
+            -p fits {params.fits:q} -p figures {params.figures:q} &>{log:q}
         """
 
 
@@ -149,13 +149,13 @@ rule write_report:
         html="results/{study}/report.html",
     log:
         "logs/{study}/report.log",
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
         snakefile=workflow.main_snakefile,
         configuration=configuration_arguments,
     shell:
         r"""
-        snakemake figures --snakefile {params.snakefile:q} {params.configuration} --report {output.html:q} &> {log:q}
+        snakemake figures --snakefile {params.snakefile:q} {params.configuration} --report {output.html:q} &>{log:q}
         """

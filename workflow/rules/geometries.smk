@@ -8,12 +8,12 @@ rule label:
     """Embed small molecules, displace them thermally, and label them with GFN2-xTB."""
     output:
         geometries="results/data/{dataset}/geometries.json",
-    wildcard_constraints:
-        dataset=datasets_from("potential", "thermal"),
     log:
         "logs/data/{dataset}/label.log",
     benchmark:
         "logs/data/{dataset}/label.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("potential", "thermal"),
     conda:
         "../../envs/chemscale.yaml"
     threads: 2
@@ -22,11 +22,11 @@ rule label:
         runtime=120,
     params:
         entry=dataset_entry,
-        directory="results/data/{dataset}",
+        directory=subpath(output[0], parent=True),
     shell:
         r"""
         chemscale label {wildcards.dataset:q} - --out {params.directory:q} --workers {threads} \
-            <<< {params.entry:q} &> {log:q}
+            <<<{params.entry:q} &>{log:q}
         """
 
 
@@ -34,12 +34,12 @@ rule fetch_geometries:
     """Download labelled geometries, or find the file, and check it against the registry."""
     output:
         source="results/data/{dataset}/source.json",
-    wildcard_constraints:
-        dataset=datasets_from("potential", "ani1x"),
     log:
         "logs/data/{dataset}/fetch.log",
     benchmark:
         "logs/data/{dataset}/fetch.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("potential", "ani1x"),
     conda:
         "../../envs/chemscale.yaml"
     resources:
@@ -47,10 +47,10 @@ rule fetch_geometries:
         runtime=600,
     params:
         entry=dataset_entry,
-        directory="results/data/{dataset}",
+        directory=subpath(output[0], parent=True),
     shell:
         r"""
-        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<< {params.entry:q} &> {log:q}
+        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<<{params.entry:q} &>{log:q}
         """
 
 
@@ -60,20 +60,20 @@ rule ingest:
         source="results/data/{dataset}/source.json",
     output:
         geometries="results/data/{dataset}/geometries.json",
-    wildcard_constraints:
-        dataset=datasets_from("potential", "ani1x"),
     log:
         "logs/data/{dataset}/ingest.log",
     benchmark:
         "logs/data/{dataset}/ingest.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("potential", "ani1x"),
     conda:
         "../../envs/chemscale.yaml"
     resources:
         mem_mb=16000,
         runtime=240,
     params:
-        directory="results/data/{dataset}",
+        directory=subpath(input.source, parent=True),
     shell:
         r"""
-        chemscale ingest {params.directory:q} &> {log:q}
+        chemscale ingest {params.directory:q} &>{log:q}
         """

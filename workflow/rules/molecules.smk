@@ -8,12 +8,12 @@ rule fetch_molecules:
     """Download the molecules, or take them out of RDKit's own distribution, and check them against the registry."""
     output:
         source="results/data/{dataset}/source.json",
-    wildcard_constraints:
-        dataset=datasets_from("language"),
     log:
         "logs/data/{dataset}/fetch.log",
     benchmark:
         "logs/data/{dataset}/fetch.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("language"),
     conda:
         "../../envs/chemscale.yaml"
     resources:
@@ -21,10 +21,10 @@ rule fetch_molecules:
         runtime=240,
     params:
         entry=dataset_entry,
-        directory="results/data/{dataset}",
+        directory=subpath(output[0], parent=True),
     shell:
         r"""
-        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<< {params.entry:q} &> {log:q}
+        chemscale fetch {wildcards.dataset:q} - --out {params.directory:q} <<<{params.entry:q} &>{log:q}
         """
 
 
@@ -38,12 +38,12 @@ rule encode:
         vocabulary="results/data/{dataset}/vocabulary.json",
         molecules="results/data/{dataset}/molecules.parquet",
         corpus="results/data/{dataset}/corpus.json",
-    wildcard_constraints:
-        dataset=datasets_from("language"),
     log:
         "logs/data/{dataset}/encode.log",
     benchmark:
         "logs/data/{dataset}/encode.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("language"),
     conda:
         "../../envs/chemscale.yaml"
     threads: 2
@@ -51,8 +51,8 @@ rule encode:
         mem_mb=4000,
         runtime=240,
     params:
-        directory="results/data/{dataset}",
+        directory=subpath(input.source, parent=True),
     shell:
         r"""
-        chemscale encode {params.directory:q} --workers {threads} &> {log:q}
+        chemscale encode {params.directory:q} --workers {threads} &>{log:q}
         """

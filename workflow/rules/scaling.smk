@@ -18,16 +18,16 @@ rule collect:
         "logs/{study}/collect.log",
     benchmark:
         "logs/{study}/collect.tsv"
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
         cells="\n".join(CELLS),
         results="results/{study}",
-        tables="results/{study}/tables",
+        tables=subpath(output.runs, parent=True),
     shell:
         r"""
-        chemscale collect {params.results:q} --cells - --out {params.tables:q} <<< {params.cells:q} &> {log:q}
+        chemscale collect {params.results:q} --cells - --out {params.tables:q} <<<{params.cells:q} &>{log:q}
         """
 
 
@@ -41,13 +41,13 @@ rule fit:
         "logs/{study}/fit/{arm}.log",
     benchmark:
         "logs/{study}/fit/{arm}.tsv"
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    localrule: True
     params:
         **config["scaling"],
     shell:
         r"""
         chemscale fit {input.runs:q} --arm {wildcards.arm} --confidence {params.confidence} \
-            --draws {params.draws} --seed {params.seed} --out {output.fits:q} &> {log:q}
+            --draws {params.draws} --seed {params.seed} --out {output.fits:q} &>{log:q}
         """

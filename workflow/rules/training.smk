@@ -24,7 +24,7 @@ rule tune:
         settings=sweep_settings,
     shell:
         r"""
-        chemscale tune - --out {output.rates:q} <<< {params.settings:q} &> {log:q}
+        chemscale tune - --out {output.rates:q} <<<{params.settings:q} &>{log:q}
         """
 
 
@@ -55,10 +55,10 @@ rule train:
         gpu=cell_gpu,
     params:
         settings=cell_settings,
-        record="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}",
+        record=subpath(output.metrics, parent=True),
         checkpoints="results/{study}/checkpoints/{arm}/{family}/{size}/{data}/seed{seed}",
     shell:
         r"""
         chemscale train - --out {params.record:q} --checkpoints {params.checkpoints:q} \
-            <<< {params.settings:q} &> {log:q}
+            <<<{params.settings:q} &>{log:q}
         """

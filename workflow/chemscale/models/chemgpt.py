@@ -23,7 +23,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         B, T, W = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, W // self.heads).permute(2, 0, 3, 1, 4)  # each (B, H, T, W/H)
-        if self.window is None or T <= self.window:
+        if self.window is None or self.window >= T:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
         else:
             ages = torch.arange(T, device=x.device)[:, None] - torch.arange(T, device=x.device)  # (T, T)
@@ -60,8 +60,7 @@ class ChemGPT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) of the token after each of `tokens` (B, T)."""
-        B, T = tokens.shape
-        x = self.tokens(tokens) + self.positions.weight[:T]  # (B, T, W)
+        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]  # (B, T, W)
         for block in self.blocks:
             x = block(x)
         return F.linear(self.ln_f(x), self.tokens.weight)

@@ -1,7 +1,7 @@
 """Sizes of every family in closed form, without building a model (and without importing torch).
 
-The study's table of cells, the resources of a job and the axes of a figure need these numbers long before a model exists.
-Tests hold each formula against the parameters of the real module.
+The study's table of cells, the resources of a job and the axes of a figure need these numbers long before a model
+exists. Tests hold each formula against the parameters of the real module.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class GPTShape:
     window: int | None = None  # every second layer attends to this many tokens only; None: all layers see everything
 
     def parameters(self, vocabulary: int) -> dict[str, int]:
-        """Parameters by group, head tied to the embedding; `matrices` and `scalars` together are the non-embedding count.
+        """Parameters by group, the head tied to the embedding; `matrices` and `scalars` make the non-embedding count.
 
         layers·(12·width² + 10·width) + 2·width: attention 4·width², MLP 8·width², biases and LayerNorms the rest.
         """
@@ -48,7 +48,9 @@ def slim(width: int) -> GPTShape:
     """
     if width < 8 or width & (width - 1):
         raise ChemscaleError(f"chemgpt-slim: width {width} is not a power of two of at least 8; take 8, 16, 32, 64, …")
-    return GPTShape(layers=max(2, width.bit_length() - 3), heads=max(width // 64, min(width // 8, 4)), width=width, context=512)
+    return GPTShape(
+        layers=max(2, width.bit_length() - 3), heads=max(width // 64, min(width // 8, 4)), width=width, context=512
+    )
 
 
 GPT_SHAPES = {"chemgpt": published, "chemgpt-slim": slim}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def lease_gpu() -> object | None:
-    """Make one free GPU of this machine the only visible one, until the process ends; None where there is nothing to do.
+    """Make one free GPU of this machine the only visible one until the process ends; None if there is nothing to do.
 
     Nothing is to do without GPUs, and where a scheduler has already set CUDA_VISIBLE_DEVICES. The lease is a locked
     file, which the kernel frees even after kill -9. To be called before torch is imported; keep what it returns.
@@ -29,7 +29,7 @@ def lease(devices: int, directory: Path, seconds_between_tries: float = 2) -> ob
     directory.mkdir(exist_ok=True)
     while True:
         for device in range(devices):
-            lock = open(directory / f"gpu-{device}", "w")
+            lock = open(directory / f"gpu-{device}", "w")  # noqa: SIM115, open as long as it is leased
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

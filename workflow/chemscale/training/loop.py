@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, ShowProgress
 from chemscale.training.schedule import rate_factor, step_budget
 
-
 for library in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(library).setLevel(logging.WARNING)
 

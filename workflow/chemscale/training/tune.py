@@ -66,7 +66,7 @@ def _trial(settings: dict, width: int, rate: float) -> dict:
 
 
 def best_rate(width: int, trials: list[dict]) -> dict:
-    """Rate of lowest TSE, refined by the parabola through it and its neighbours in log rate; "edge" if it has but one."""
+    """Rate of lowest TSE, refined by the parabola through its neighbours in log rate; "edge" if it has but one."""
     finite = sorted((t for t in trials if t["tse"] is not None), key=lambda t: t["learning_rate"])
     x = np.log([trial["learning_rate"] for trial in finite])
     y = np.array([trial["tse"] for trial in finite])
