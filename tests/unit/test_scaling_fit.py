@@ -47,7 +47,7 @@ def test_a_loss_that_rises_has_a_negative_exponent():
 def test_two_outliers_do_not_move_a_robust_fit():
     x = np.logspace(2, 5, 20)
     loss = 3 * x**-0.25 * np.exp(0.002 * np.random.default_rng(0).normal(size=20))
-    loss[[4, 15]] *= [1.5, 1.8]
+    loss[[1, 3]] *= [1.5, 1.8]
     assert fit_law("power", x, loss, delta=0.003).parameters["exponent"] == pytest.approx(0.25, abs=0.002)
     assert abs(fit_law("power", x, loss, delta=10).parameters["exponent"] - 0.25) > 0.01
 

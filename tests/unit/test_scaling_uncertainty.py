@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fit import fit_law
@@ -57,22 +57,20 @@ def test_exponent_of_compute_follows_from_its_draws():
     boot = bootstrap(fit, 200)
     low, high = boot.interval("a", 0.9)
     assert 0.4 < low < 0.5 < high < 0.6
-    assert boot.draws_of("a") == pytest.approx(
-        boot.draws_of("beta") / (boot.draws_of("alpha") + boot.draws_of("beta"))
-    )
+    assert boot.draws_of("a") == pytest.approx(boot.draws_of("beta") / (boot.draws_of("alpha") + boot.draws_of("beta")))
 
 
 def test_groups_are_drawn_whole_and_draws_without_a_law_are_counted():
-    x = np.repeat(np.logspace(2, 4, 4), 3)
+    x = np.repeat(np.logspace(2, 4, 5), 3)
     fit = fit_law("power", x, noisy(x**-0.3))
-    boot = bootstrap(fit, 100, groups=x)
+    boot = bootstrap(fit, 1000, groups=x)
     assert boot.method == "cases"
-    # of 4 sizes drawn with replacement, 1 − (3·4! / 2! + 4!) / 4⁴ ... leave fewer than 3: measured below, exactly 40.6 %
-    fewer_than_3 = 1 - (24 + 4 * 3 * 12) / 4**4
-    assert boot.redrawn / (100 + boot.redrawn) == pytest.approx(fewer_than_3, abs=0.12)
-    # rows that share a group enter together, so that wholes of like residuals widen the interval
-    shared = fit_law("power", x, x**-0.3 * np.exp(np.repeat([0.05, -0.05, -0.05, 0.05], 3) + 1e-3 * np.arange(12)))
-    rows, groups = (np.ptp(bootstrap(shared, 300, groups=g).interval("exponent", 0.9)) for g in (np.arange(12), x))
+    # 5 of 5 sizes drawn with replacement: 1 size in 5 ways, 2 sizes in 10 (2⁵ − 2) ways, of 5⁵
+    fewer_than_3 = (5 + 10 * 30) / 5**5
+    assert boot.redrawn / (1000 + boot.redrawn) == pytest.approx(fewer_than_3, abs=0.03)
+    # rows that share a deviation also share their group: only whole groups show how little they say
+    shared = fit_law("power", x, x**-0.3 * np.exp(np.repeat([0.05, -0.08, 0, 0.08, -0.05], 3) + 1e-3 * np.arange(15)))
+    rows, groups = (np.ptp(bootstrap(shared, 300, groups=g).interval("exponent", 0.9)) for g in (np.arange(15), x))
     assert groups > 1.3 * rows
 
 
@@ -80,9 +78,7 @@ def test_too_few_groups_and_too_few_runs_are_refused():
     x = np.logspace(2, 4, 6)
     fit = fit_law("power", x, noisy(x**-0.3))
     with pytest.raises(ChemscaleError, match="2 groups are too few"):
-        bootstrap(fit, 10, groups=np.array([0, 0, 0, 0, 0, 1])) and bootstrap(
-            fit_law("power", x[:3], noisy(x**-0.3)[:3]), 10, groups=np.array([0, 0, 1])
-        )
+        bootstrap(fit, 10, groups=np.array([0, 0, 0, 1, 1, 1]))
     with pytest.raises(ChemscaleError, match="3 runs for the 3 numbers of power_floor"):
         bootstrap(fit_law("power_floor", x[:3], np.array([3, 2, 1.8])), 10)
 
@@ -110,21 +106,19 @@ def test_the_limit_of_a_floor_is_where_the_profile_rises_by_f():
     limit = floor_limits(fit)[1]
     left = len(SIZES) - 3
 
-    def sum_of_squares(floor):
-        return stats.linregress(np.log(SIZES), np.log(fit.loss)).stderr if floor is None else _profile(fit, floor)
-
     rise = stats.f.ppf(0.9, 1, left) / left
     assert _profile(fit, limit) == pytest.approx(2 * fit.certificate["objective"] * (1 + rise), rel=0.01)
 
 
 def _profile(fit, floor):
     """Least sum of squared log residuals with this floor, by scipy."""
-    from scipy.optimize import minimize
 
     def squares(p):
         return np.sum((np.log(floor + np.exp(p[0] - p[1] * np.log(SIZES / 5e3))) - np.log(fit.loss)) ** 2)
 
-    return minimize(squares, [np.log(0.1), 0.3], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14}).fun
+    return optimize.minimize(
+        squares, [np.log(0.1), 0.3], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14}
+    ).fun
 
 
 def test_too_small_a_span_is_not_identified():

@@ -13,6 +13,7 @@ import numpy as np
 from chemscale.scaling.laws import log_gradient, log_loss
 
 ITERATIONS = 1000  # some 30 are usual; narrow valleys take more
+ENOUGH = 1e-12  # promised decrease over the objective, at which a problem is solved
 LARGEST_STEP = 2.0  # in units of θ: a factor 7 in a coefficient
 SMOOTH_DELTA = 1.0  # a factor e between loss and law: all residuals count as squares
 ELEMENTS_AT_ONCE = 4_000_000  # batch × points × terms kept in memory
@@ -53,8 +54,7 @@ def _step(gradient, hessian, damping, free) -> tuple[np.ndarray, np.ndarray]:
     hessian = hessian * free[:, :, None] * free[:, None, :]
     values, vectors = np.linalg.eigh(hessian)
     # |eigenvalues|: downhill also where the objective is not convex
-    size = np.abs(values)
-    size = size + damping[:, None] * size.max(axis=1, keepdims=True) + 1e-300
+    size = np.abs(values) + damping[:, None]
     along = np.matmul(gradient[:, None, :], vectors)[:, 0]
     step = -np.matmul(vectors, (along / size)[..., None])[..., 0]
     step = np.where(free, step, 0)
@@ -71,13 +71,18 @@ def _newton(design, log_y, weights, theta, low, high, delta) -> np.ndarray:
     """Minimise at one δ; returns θ. All arrays have the batch as first dimension."""
     theta = np.clip(theta, low, high)
     value, gradient, hessian = objective(design, log_y, theta, delta, weights)
+    # in units of the curvature of least squares, the sum of weights as θ is of order one
+    unit = weights.sum(axis=1)
     damping = np.full(len(theta), 1e-3)
     live = np.arange(len(theta))
     for _ in range(ITERATIONS):
         step, promised = _step(
-            gradient[live], hessian[live], damping[live], is_free(theta[live], gradient[live], low[live], high[live])
+            gradient[live],
+            hessian[live],
+            damping[live] * unit[live],
+            is_free(theta[live], gradient[live], low[live], high[live]),
         )
-        going = (promised > 1e-14 * value[live] + 1e-30) & (damping[live] < 1e8)
+        going = (promised > ENOUGH * value[live] + 1e-30) & (damping[live] < 1e4)
         live, step = live[going], step[going]
         if not len(live):
             break
@@ -106,14 +111,10 @@ def minimise(design, log_y, theta, low, high, delta, weights=None, smooth=True) 
 
     theta = np.array(np.broadcast_to(theta, (batch, p)))
     rows = max(1, ELEMENTS_AT_ONCE // (n * k * p))
+    spread = [np.broadcast_to(values, (batch, values.shape[-1])) for values in (log_y, weights, low, high)]
     for first in range(0, batch, rows):
-        part = slice(first, min(first + rows, batch))
-        count = part.stop - part.start
-        here = [
-            np.broadcast_to(values, (batch, values.shape[-1]))[part] if len(values) == 1 else values[part]
-            for values in (log_y, weights, low, high)
-        ]
+        part = slice(first, first + rows)
+        here = [values[part] for values in spread]
         for level in deltas:
-            theta[part] = _newton(design, here[0], here[1], theta[part], here[2], here[3], level)
-        assert len(theta[part]) == count
+            theta[part] = _newton(design, *here[:2], theta[part], *here[2:], level)
     return theta, objective(design, log_y, theta, delta, weights)[0]

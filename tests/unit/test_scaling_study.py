@@ -1,0 +1,188 @@
+"""Forecasts and the fits of a whole arm, from a runs table with a known law."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chemscale.errors import ChemscaleError
+from chemscale.files import read_json, write_json
+from chemscale.scaling.forecast import forecast, held_out
+from chemscale.scaling.study_fits import fit_runs, fit_table
+
+WIDTHS = {"w16": 2e4, "w32": 1e5, "w64": 5e5, "w128": 2.5e6}
+DATA = [1000, 3000, 9000, 27000, 81000]
+
+
+def truth(n, d):
+    return 0.6 + 0.9 * (n / 2e4) ** -0.25 + 0.5 * (d / 1000) ** -0.35
+
+
+@pytest.fixture(scope="module")
+def runs():
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "cell": f"{size}-{data}-{seed}",
+            "arm": "language",
+            "family": "chemgpt-slim",
+            "size": size,
+            "data": data,
+            "seed": seed,
+            "status": "finished",
+            "reason": None,
+            "undertrained": False,
+            "parameters": n,
+            "train_molecules": data - 7,
+            "test_loss": truth(n, data) * np.exp(0.003 * rng.normal()),
+        }
+        for size, n in WIDTHS.items()
+        for i, data in enumerate(DATA)
+        for seed in range(2 if i < 3 else 1)
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[0, ["status", "reason", "test_loss"]] = ["failed", "loss became NaN", np.nan]
+    table.loc[5, "undertrained"] = True
+    table.loc[8, "test_loss"] = np.inf
+    return table
+
+
+@pytest.fixture(scope="module")
+def fits(runs):
+    return fit_runs(runs, "language", draws=60)
+
+
+def test_what_is_left_out_is_listed_with_its_rule(runs, fits):
+    assert fits["left_out"] == [
+        {"cell": runs["cell"][0], "rule": "failed: loss became NaN"},
+        {"cell": runs["cell"][5], "rule": "undertrained"},
+        {"cell": runs["cell"][8], "rule": "test_loss is no positive number"},
+    ]
+    left_out = {entry["cell"] for entry in fits["left_out"]}
+    used = {cell for curve in fits["curves"] for cell in curve["cells"]}
+    assert used == set(runs["cell"]) - left_out
+
+
+def test_every_curve_is_there_with_both_forms_and_one_is_preferred(fits):
+    curves = {(c["along"], *c["at"].values(), c["form"]) for c in fits["curves"]}
+    along_data = {("data", size, form) for size in WIDTHS for form in ("power", "power_floor")}
+    along_parameters = {("parameters", data, form) for data in DATA for form in ("power", "power_floor")}
+    missing = {(n["along"], *n["at"].values(), n["form"]) for n in fits["not_fitted"] if n["what"] == "fit"}
+    assert curves | missing == along_data | along_parameters
+    for along, at in {(c["along"], str(c["at"])) for c in fits["curves"]}:
+        same = [c for c in fits["curves"] if c["along"] == along and str(c["at"]) == at]
+        assert sum(c["preferred"] for c in same) == 1
+        assert len({c["certificate"]["delta"] for c in same if c["aicc"] is not None}) <= 1
+
+
+def test_the_floor_of_a_curve_is_that_of_infinite_data(fits):
+    curve = next(c for c in fits["curves"] if c["at"] == {"size": "w128"} and c["form"] == "power_floor")
+    assert curve["preferred"]
+    low, high = curve["intervals"]["floor"]
+    assert low < truth(2.5e6, np.inf) < high
+    assert len(curve["line"]["x"]) == 40
+    assert curve["line"]["x"][0] == pytest.approx(993)
+    assert all(np.array(curve["line"]["low"]) <= curve["line"]["high"])
+    assert [s["slope"] for s in curve["local_slopes"]] == sorted(
+        (s["slope"] for s in curve["local_slopes"]), reverse=True
+    )
+
+
+def test_the_joint_law_is_recovered(fits):
+    (joint,) = fits["joint"]
+    assert joint["identified"], joint["statement"]
+    for name, value in {"alpha": 0.25, "beta": 0.35, "E": 0.6, "a": 0.35 / 0.6}.items():
+        low, high = joint["intervals"][name]
+        assert low < value < high
+        assert high - low < 0.25 * value
+    assert joint["a"] == joint["parameters"]["beta"] / (joint["parameters"]["alpha"] + joint["parameters"]["beta"])
+    assert joint["correlation"] == pytest.approx(0, abs=0.2)
+
+
+def test_forecasts_never_see_the_cells_they_predict(runs, fits):
+    by_cell = runs.set_index("cell")
+    for made in fits["forecasts"]:
+        predicted = {cell for point in made["points"] for cell in point["cells"]}
+        assert predicted and not predicted & set(made["used"])
+        if made["along"] == "data":
+            assert by_cell.loc[made["used"], "data"].max() < by_cell.loc[list(predicted), "data"].min()
+    (joint,) = [made for made in fits["forecasts"] if made["form"] == "joint"]
+    assert {(p["size"], p["data"]) for p in joint["points"]} == {
+        (s, d) for s in WIDTHS for d in DATA if s == "w128" or d == 81000
+    }
+    assert all(abs(point["error_percent"]) < 2 for point in joint["points"])
+    assert {p["seeds"] for p in joint["points"] if p["data"] == 1000} == {2}
+
+
+def test_the_document_is_plain_json(fits, tmp_path):
+    write_json(tmp_path / "fits.json", fits)
+    assert read_json(tmp_path / "fits.json") == fits
+
+
+def test_fits_are_repeatable(runs, fits):
+    few = runs[runs["size"] == "w64"]
+    first, again = (fit_runs(few, "language", draws=20) for _ in range(2))
+    assert json.dumps(first) == json.dumps(again)
+    assert {n["reason"].split(";")[0] for n in first["not_fitted"] if n["form"] == "joint"} == {
+        "N has 1 distinct values"
+    }
+
+
+def test_nine_forecasts_of_ten_are_inside_for_the_true_law_and_a_broken_one_is_outside():
+    x = np.repeat(np.logspace(2, 4, 5), 2)
+    held = held_out("power", x)
+    assert held.tolist() == [False] * 8 + [True] * 2
+    inside = 0
+    for seed in range(40):
+        loss = x**-0.3 * np.exp(0.005 * np.random.default_rng(seed).normal(size=10))
+        fit, (point,) = forecast("power", x, loss, held, draws=200)
+        inside += point["inside"]
+    assert 33 <= inside <= 39
+    assert len(fit.loss) == 8
+    assert point["seeds"] == 2
+    assert point["observed"] == pytest.approx(loss[-2:].mean())
+    assert point["observed_sd"] == pytest.approx(loss[-2:].std(ddof=1))
+    loss[-2:] *= 1.2
+    _, (point,) = forecast("power", x, loss, held, draws=200)
+    assert not point["inside"]
+    assert point["error_percent"] == pytest.approx(100 / 1.2 - 100, abs=1)
+
+
+def test_a_forecast_from_too_few_points_says_so():
+    x = np.logspace(2, 4, 3)
+    with pytest.raises(ChemscaleError, match="without the held-out cells: x has 2 distinct values"):
+        forecast("power", x, x**-0.3, held_out("power", x))
+
+
+@pytest.mark.parametrize(
+    ("change", "arm", "message"),
+    [
+        (lambda t: t.drop(columns="test_loss"), "language", "needs the column test_loss"),
+        (lambda t: t, "vision", "'vision': choose one of language, potential"),
+        (lambda t: t.assign(test_force_mae=1.0, train_structures=5), "potential", "no run of the arm potential"),
+        (lambda t: pd.concat([t, t.tail(1)]), "language", "w128-81000-0 is in the runs table twice"),
+        (lambda t: t.assign(parameters="many"), "language", "column parameters, row 0: 'many' is no number"),
+    ],
+)
+def test_a_bad_runs_table_is_refused(runs, change, arm, message):
+    with pytest.raises(ChemscaleError, match=message):
+        fit_runs(change(runs), arm, draws=10)
+
+
+def test_any_table_can_be_fitted_by_the_names_of_its_columns():
+    n, d = (values.ravel() for values in np.meshgrid(np.logspace(4, 6, 4), np.logspace(3, 5, 5)))
+    table = pd.DataFrame({"size": n, "tokens": d, "ppl": 2 * truth(n, d), "run": np.arange(20) // 2})
+    found = fit_table(table, "ppl", "joint", data="tokens", params="size", group="run", draws=20)
+    assert found["parameters"]["E"] == pytest.approx(1.2, rel=1e-4)
+    assert found["bootstrap"]["method"] == "cases"
+    curve = fit_table(table[table["size"] == 1e4], "ppl", "power_floor", data="tokens", draws=20)
+    assert curve["parameters"]["floor"] == pytest.approx(2 * truth(1e4, np.inf), rel=1e-3)
+    for options, message in (
+        ({"form": "joint", "data": "tokens"}, "joint takes both data and params"),
+        ({"form": "power", "data": "tokens", "params": "size"}, "power takes one of data and params"),
+        ({"form": "power"}, "power takes one of data and params"),
+        ({"form": "power", "data": "token"}, "needs the column token; the table has size, tokens"),
+    ):
+        with pytest.raises(ChemscaleError, match=message):
+            fit_table(table, "ppl", **options)

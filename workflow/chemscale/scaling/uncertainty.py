@@ -1,0 +1,157 @@
+"""Intervals of a fitted law by bootstrap: of runs, or of groups of runs.
+
+Two ways to draw, chosen by the table:
+
+* **residual** (without groups; for a designed grid of few sizes, where resampling runs would often leave two sizes):
+  log losses are drawn as law + noise. Noise is the law's own residuals, resampled, at a level that is itself drawn from
+  its sampling distribution, σ*² = Σ r² / χ²_ν with ν = runs − parameters. That widens five points as Student's t does,
+  where a plain residual bootstrap is too narrow. It assumes that the form is right and that the noise of log loss is
+  independent between runs and the same at all sizes.
+* **cases** (with groups; for large tables, or runs that share something): whole groups are drawn with replacement,
+  which assumes nothing about the noise, but needs some twenty groups. A draw that cannot be fitted (fewer than 3
+  values of a variable, fewer distinct points than parameters) is drawn again and counted in `redrawn`.
+
+Measured coverage of the residual bootstrap's 90 % intervals (tests/benchmarks/coverage.py, 1,000 tables each, standard
+error 0.9 %), for 5 sizes over 1.7 decades with 2, 2, 2, 1, 1 seeds and normal noise of 0.015:
+
+    form         true α  floor  exponent  law at 2 × the largest size  new run there
+    power           0.1    0.0      91 %                         91 %           89 %
+    power           0.2    0.0      89 %                         89 %           87 %
+    power           0.3    0.0      89 %                         89 %           89 %
+    power_floor     0.3    0.5      89 %                         88 %           89 %
+    power_floor     0.6    0.5      90 %                         90 %           89 %
+
+With 3, 4 or 5 sizes of one seed each it is 87 to 92 % (α 0.4, 400 tables each), and the intervals are wide. It is
+lower where the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chemscale.errors import ChemscaleError
+from chemscale.scaling.fit import Fit, bounds, random_starts
+from chemscale.scaling.minimise import minimise
+
+RESCUES = 3  # random starts of every draw beside the fit itself: a draw may have its optimum in another basin
+TRIES = 100
+LEAST_GROUPS = 5
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Draws of a fit's parameter vector; intervals are their quantiles."""
+
+    fit: Fit
+    method: str  # "residual" or "cases"
+    theta: np.ndarray  # (draws, parameters)
+    noise: np.ndarray  # (draws,) level of each draw's noise over that of the fit's residuals
+    seed: int
+    redrawn: int = 0
+
+    def draws_of(self, name: str) -> np.ndarray:
+        """Draws of one parameter of the formula, or of `a` = β/(α + β), the exponent of N in compute."""
+        values = self.fit.scaling.plain(self.theta)
+        if name == "a":
+            return values["beta"] / np.maximum(values["alpha"] + values["beta"], 1e-12)
+        return values[name]
+
+    def interval(self, name: str, confidence: float) -> tuple[float, float]:
+        """Interval of one parameter, or of `a`."""
+        return _quantiles(self.draws_of(name), confidence)
+
+    def band(self, x, confidence: float, runs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest loss at `x` (points,): of the law, or, with `runs`, of the mean of so many new runs."""
+        losses = self.fit.predict_many(x, self.theta)  # (draws, points)
+        if runs:
+            rng = np.random.default_rng([self.seed, 1])
+            residuals = _centred(self.fit)
+            noise = rng.choice(residuals, (*losses.shape, runs)) * self.noise[:, None, None]
+            losses = losses * np.exp(noise).mean(axis=2)
+        return _quantiles(losses, confidence)
+
+
+def _quantiles(draws: np.ndarray, confidence: float):
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return (float(low), float(high)) if draws.ndim == 1 else (low, high)
+
+
+def _centred(fit: Fit) -> np.ndarray:
+    residuals = -fit.residuals  # observed over law
+    return residuals - residuals.mean()
+
+
+def _refit(fit: Fit, log_y, weights, rng) -> np.ndarray:
+    """Best θ of every draw; `log_y` and `weights` are (draws or 1, points)."""
+    design = fit.scaling.design(fit.x)
+    draws = max(len(log_y), len(weights))
+    low, high = bounds(fit.scaling, np.log(fit.loss)[None])
+    start = np.tile(fit.theta, (draws, 1))
+    theta, value = minimise(design, log_y, start, low, high, fit.delta, weights, smooth=False)
+    # one term alone is a line in logs: a convex problem, with one optimum
+    for _ in range(RESCUES if len(fit.form.terms) > 1 else 0):
+        start = random_starts(fit.scaling, np.log(fit.loss), draws, rng)
+        other, other_value = minimise(design, log_y, start, low, high, fit.delta, weights)
+        better = other_value < value
+        theta[better], value[better] = other[better], other_value[better]
+    return theta
+
+
+def _degrees(fit: Fit) -> int:
+    """Degrees of freedom left to the noise."""
+    free = len(fit.theta) - len(fit.certificate["at_bounds"])
+    left = len(fit.loss) - free
+    if left < 1:
+        raise ChemscaleError(
+            f"{len(fit.loss)} runs for the {free} numbers of {fit.form.name} leave nothing to judge the noise by; "
+            "add sizes or seeds, or fit a form with fewer numbers"
+        )
+    return left
+
+
+def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | None = None) -> Bootstrap:
+    """Draw tables like the one fitted, and fit each; `groups` (points,) names what is drawn together.
+
+    Raises ChemscaleError if no noise can be estimated, or if the groups are too few to be drawn from.
+    """
+    rng = np.random.default_rng([seed, 0])
+    left = _degrees(fit)
+    n = len(fit.loss)
+    level = np.sqrt(n / rng.chisquare(left, draws))
+    if groups is not None:
+        weights, redrawn = _draw_groups(fit, np.asarray(groups), draws, rng)
+        theta = _refit(fit, np.log(fit.loss)[None], weights, rng)
+        return Bootstrap(fit, "cases", theta, level, seed, redrawn)
+    noise = rng.choice(_centred(fit), (draws, n)) * level[:, None]
+    theta = _refit(fit, np.log(fit.predict(fit.x)) + noise, np.ones((1, n)), rng)
+    return Bootstrap(fit, "residual", theta, level, seed)
+
+
+def _draw_groups(fit: Fit, groups: np.ndarray, draws: int, rng) -> tuple[np.ndarray, int]:
+    """How often each run is in each draw (draws, points), and how many draws were thrown away."""
+    names, index = np.unique(groups, return_inverse=True)
+    too_few = ChemscaleError(
+        f"{len(names)} groups are too few to resample: most draws would leave too few sizes for {fit.form.name}; "
+        "leave the groups out, then residuals are resampled"
+    )
+    if len(names) < LEAST_GROUPS:
+        raise too_few
+    codes = np.stack([np.unique(values, return_inverse=True)[1] for values in fit.x.values()])
+
+    def can_be_fitted(weights: np.ndarray) -> bool:
+        present = codes[:, weights > 0]
+        enough = min(len(np.unique(values)) for values in present) >= 3
+        return enough and len(np.unique(present, axis=1).T) >= len(fit.form.parameters)
+
+    weights, redrawn = np.empty((draws, len(groups))), 0
+    for draw in range(draws):
+        for _ in range(TRIES):
+            counts = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+            weights[draw] = counts[index]
+            if can_be_fitted(weights[draw]):
+                break
+            redrawn += 1
+        else:
+            raise too_few
+    return weights, redrawn
