@@ -152,10 +152,33 @@ def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
     assert diverged["edge"] and diverged["learning_rate"] == pytest.approx(1e-2)
 
 
-def test_rule_carries_rates_to_other_widths():
-    intercept, slope = rate_rule([{"width": 16, "learning_rate": 0.01}, {"width": 64, "learning_rate": 0.005}])
-    assert slope == pytest.approx(-0.5) and math.exp(intercept) * 256**slope == pytest.approx(0.0025)
-    assert rate_rule([{"width": 16, "learning_rate": 0.01}]) == (pytest.approx(math.log(0.01)), 0.0)
+def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:
+    """Trials whose log TSE is a parabola about a best rate of 0.01·(width/16)^slope, other heights for other widths."""
+    return [
+        {
+            "width": width,
+            "learning_rate": rate,
+            "tse": 10 / width * math.exp(0.05 * (math.log(rate / 0.01) - slope * math.log(width / 16)) ** 2),
+        }
+        for width in widths
+        for rate in (0.0025, 0.005, 0.01, 0.02, 0.04)
+    ]
+
+
+@pytest.mark.parametrize(("slope", "kept"), [(-0.5, -0.5), (-2.0, -1.0), (0.7, 0.0)])
+def test_rule_carries_rates_to_other_widths_within_sane_slopes(slope, kept):
+    rule = rate_rule(sweep(slope))
+    assert rule["slope"] == pytest.approx(kept, abs=1e-6)
+    if slope == kept:
+        assert math.exp(rule["intercept"] + rule["slope"] * math.log(256)) == pytest.approx(0.01 * 16**slope)
+
+
+def test_rule_of_one_width_and_of_a_sweep_with_a_diverged_trial():
+    one = rate_rule(sweep(-0.5, widths=(32,)))
+    assert one["slope"] == 0 and math.exp(one["intercept"]) == pytest.approx(0.01 * 2**-0.5)
+    diverged = sweep(-0.5)
+    diverged[4]["tse"] = None
+    assert rate_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("arm", ARMS)

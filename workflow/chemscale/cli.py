@@ -66,12 +66,19 @@ def parser() -> argparse.ArgumentParser:
     )
     v.add_argument("--out", type=Path, required=True, help="directory of the tables")
 
-    v = verb("fit", _fit, "Fit scaling laws to one arm of a runs table.")
-    v.add_argument("table", type=Path, help="runs.parquet")
-    v.add_argument("--arm", required=True, choices=["language", "potential"])
+    v = verb("fit", _fit, "Fit scaling laws: all those of one arm of a study, or one to any table.")
+    v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
+    what = v.add_mutually_exclusive_group(required=True)
+    what.add_argument("--arm", choices=["language", "potential"], help="fit everything of this arm of a runs table")
+    what.add_argument("--form", choices=["power", "power_floor", "joint"], help="fit this law to the columns named below")
+    v.add_argument("--loss", metavar="COL", help="column of losses (with --form)")
+    v.add_argument("--data", metavar="COL", help="column of amounts of data (with --form)")
+    v.add_argument("--params", metavar="COL", help="column of parameter counts (with --form)")
+    v.add_argument("--group", metavar="COL", help="column of what is resampled whole, such as runs (with --form)")
+    v.add_argument("--delta", type=float, help="Huber δ of log residuals; default: from their spread (with --form)")
     v.add_argument("--confidence", type=float, default=0.9, help="coverage asked of intervals")
     v.add_argument("--draws", type=int, default=500, help="bootstrap draws")
-    v.add_argument("--seed", type=int, default=0)
+    v.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
     return top
 
@@ -157,10 +164,18 @@ def _collect(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> None:
     from chemscale.collect import read_table
     from chemscale.files import write_json
-    from chemscale.scaling.study_fits import fit_runs
+    from chemscale.scaling.study_fits import fit_runs, fit_table
 
     table = read_table(options.table)
-    write_json(options.out, fit_runs(table, options.arm, options.confidence, options.draws, options.seed))
+    common = {"confidence": options.confidence, "draws": options.draws, "seed": options.seed}
+    if options.arm:
+        content = fit_runs(table, options.arm, **common)
+    elif options.loss is None:
+        raise ChemscaleError("--form needs --loss, and --data or --params or both: the names of the table's columns")
+    else:
+        columns = {"data": options.data, "params": options.params, "group": options.group}
+        content = fit_table(table, options.loss, options.form, **columns, delta=options.delta, **common)
+    write_json(options.out, content)
 
 
 if __name__ == "__main__":

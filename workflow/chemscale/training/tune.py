@@ -16,6 +16,9 @@ from chemscale.training.callbacks import Evaluation, NonFiniteLoss
 from chemscale.training.cell import make_task
 from chemscale.training.loop import Cell, fit
 
+NEAR = 1.1  # trials with a TSE up to this multiple of their width's lowest decide the rule
+SLOPES = (-1.0, 0.0)  # 1/width is the rule of maximal update parametrisation for matrices; rates never rise with width
+
 
 def training_speed_estimate(losses: np.ndarray, steps_per_epoch: float) -> float:
     """TSE: Σ over epochs of the epoch's mean training loss, from the losses of all steps."""
@@ -35,14 +38,14 @@ def tune(settings: dict, out: Path) -> dict:
             trials.append({"width": width, "learning_rate": rate, **_trial(settings, width, rate)})
             print(f"width {width} learning rate {rate:g}: TSE {trials[-1]['tse']}", file=sys.stderr)
     best = [best_rate(width, [trial for trial in trials if trial["width"] == width]) for width in plan["widths"]]
-    intercept, slope = rate_rule(best)
+    rule = rate_rule(trials)
     widths = sorted({*settings["widths"], *plan["widths"]})
     result = {
         "family": settings["family"],
         "trials": trials,
         "best": best,
-        "rule": {"intercept": intercept, "slope": slope},
-        "learning_rates": {str(width): math.exp(intercept + slope * math.log(width)) for width in widths},
+        "rule": rule,
+        "learning_rates": {str(w): math.exp(rule["intercept"] + rule["slope"] * math.log(w)) for w in widths},
     }
     write_json(out, result)
     return result
@@ -80,11 +83,29 @@ def best_rate(width: int, trials: list[dict]) -> dict:
     return {"width": width, "learning_rate": float(np.exp(x[i] + shift)), "edge": edge}
 
 
-def rate_rule(best: list[dict]) -> tuple[float, float]:
-    """Intercept and slope of log(rate) against log(width), by least squares; one width gives a constant rate."""
-    x = np.log([b["width"] for b in best])
-    y = np.log([b["learning_rate"] for b in best])
-    if len(best) == 1:
-        return float(y[0]), 0.0
-    slope, intercept = np.polyfit(x, y, 1)
-    return float(intercept), float(slope)
+def rate_rule(trials: list[dict]) -> dict:
+    """Rule log(rate) = intercept + slope·log(width), from all trials near the lowest TSE of their width at once.
+
+    One parabola in log rate, with a height of its own for every width and a minimum on the rule's line, fitted by
+    least squares to log TSE: single best rates are too noisy to draw a line through. The slope is kept within
+    `SLOPES`, and is zero for a single width; a sweep without a minimum gives the geometric mean of the best rates.
+    """
+    near = [trial for trial in trials if trial["tse"] is not None and trial["tse"] <= NEAR * _lowest(trials, trial)]
+    x = np.log([trial["learning_rate"] for trial in near])
+    y = np.log([trial["tse"] for trial in near])
+    w = np.log([trial["width"] for trial in near])
+    heights = (w[:, None] == np.unique(w)).astype(float)  # (trials, widths)
+    several = heights.shape[1] > 1
+    columns = [heights, x[:, None] ** 2, x[:, None], *([(x * w)[:, None]] if several else [])]
+    *_, k, p, q = [*np.linalg.lstsq(np.hstack(columns), y, rcond=None)[0], *([] if several else [0.0])]
+    slope = float(np.clip(-q / (2 * k), *SLOPES)) if k > 0 else 0.0
+    # with the slope settled, the minimum is that of one parabola in the rates brought to width 1
+    shifted = x - slope * w
+    *_, k, p = np.linalg.lstsq(np.hstack([heights, shifted[:, None] ** 2, shifted[:, None]]), y, rcond=None)[0]
+    lowest = shifted[np.argmin(y[:, None] + np.where(heights > 0, 0, np.inf), axis=0)]
+    intercept = float(np.clip(-p / (2 * k), shifted.min(), shifted.max())) if k > 0 else float(lowest.mean())
+    return {"intercept": intercept, "slope": slope}
+
+
+def _lowest(trials: list[dict], like: dict) -> float:
+    return min(t["tse"] for t in trials if t["width"] == like["width"] and t["tse"] is not None)

@@ -1,0 +1,128 @@
+"""What Snakemake would do: plans of every study, profile and target, with the number of jobs of each rule."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+SMOKE = "config/studies/smoke.yaml"
+PAPER = "config/studies/paper.yaml"
+REFERENCE = "config/studies/reference.yaml"
+
+
+def snakemake(directory: Path, *arguments: str, check: bool = True) -> str:
+    """Output of Snakemake run in `directory` on its Snakefile."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def plan(directory: Path, *arguments: str) -> dict[str, int]:
+    """Number of planned jobs by rule."""
+    output = snakemake(directory, "--dry-run", *arguments)
+    if "Nothing to be done" in output:
+        return {}
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+@pytest.fixture
+def clone(checkout, tmp_path) -> Path:
+    """The tracked part of the checkout that a plan needs, without results."""
+    for name in ("Snakefile", "workflow", "config", "profiles", "resources", "envs", "slurm"):
+        source = checkout / name
+        if source.is_symlink():
+            (tmp_path / name).symlink_to(source.readlink())
+        elif source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    if (checkout / "results" / "reference").exists():
+        shutil.copytree(checkout / "results" / "reference", tmp_path / "results" / "reference")
+    return tmp_path
+
+
+FIGURES = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_forecast": 1}
+SCALING = {"collect": 1, "fit": 2}
+SMOKE_TRAINING = {"tune": 3, "train": 15}
+EMBEDDED = {"fetch_molecules": 1, "encode": 1, "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "jobs"),
+    [
+        ("data", EMBEDDED | {"data": 1}),
+        ("training", EMBEDDED | SMOKE_TRAINING | {"training": 1}),
+        ("fits", EMBEDDED | SMOKE_TRAINING | SCALING | {"fits": 1}),
+        ("figures", EMBEDDED | SMOKE_TRAINING | SCALING | FIGURES | {"figures": 1}),
+        ("report", EMBEDDED | SMOKE_TRAINING | SCALING | FIGURES | {"write_report": 1, "report": 1}),
+        ("all", EMBEDDED | SMOKE_TRAINING | SCALING | FIGURES | {"write_report": 1, "all": 1}),
+    ],
+)
+@pytest.mark.parametrize("profile", [(), ("--profile", "profiles/local-gpu"), ("--profile", "slurm")], ids=str)
+def test_targets_of_the_smoke_study(clone, target, jobs, profile):
+    assert plan(clone, target, "--configfile", SMOKE, *profile) == jobs
+
+
+def test_default_study_has_the_grid_its_configuration_says(clone):
+    jobs = plan(clone)
+    # 3 widths × (3 × 2 + 2) runs; 2 families × 2 widths × (3 × 2 + 2) runs
+    assert jobs == EMBEDDED | {"tune": 3, "train": 24 + 32} | SCALING | FIGURES | {"write_report": 1, "all": 1}
+
+
+def test_paper_study_plans_the_whole_grid(clone):
+    jobs = plan(clone, "--profile", "slurm", "--configfile", PAPER)
+    # 8 widths × (3 × 2 + 3); 2 families × 9 capacities × (2 × 2 + 2)
+    assert jobs["train"] == 72 + 108 and jobs["ingest"] == jobs["fetch_geometries"] == jobs["fetch_molecules"] == 1
+
+
+def test_reference_draws_from_cached_results_and_trains_nothing(clone):
+    assert plan(clone, "figures", "--configfile", REFERENCE) == FIGURES | {"figures": 1}
+
+
+def test_both_entries_give_the_same_plan(clone):
+    shim = plan(clone, "--snakefile", "workflow/Snakefile", "--configfile", SMOKE)
+    assert shim == plan(clone, "--configfile", SMOKE)
+
+
+def test_settings_of_every_cell_are_in_the_plan(clone):
+    output = snakemake(clone, "--dry-run", "--printshellcmds", "--configfile", SMOKE)
+    assert '"family": "painn"' in output and '"learning_rate": "tuned"' in output and '"recipe": 1' in output
+
+
+def test_large_cells_ask_for_more_and_for_a_gpu(clone):
+    output = snakemake(clone, "--dry-run", "--configfile", PAPER, "training")
+    asked = dict(re.findall(r"output: \S+/(chemgpt/\S+/\d+/seed\d)/metrics.*?resources: ([^\n]*)", output, re.DOTALL))
+    small, large = asked["chemgpt/w16/100/seed0"], asked["chemgpt/w2048/9000000/seed0"]
+    memory = [int(re.search(r"mem_mb=(\d+)", text)[1]) for text in (small, large)]
+    assert memory[1] > 10 * memory[0] and "gpu=1" in large and "gpu=0" in small
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"langauge": {}}, "'langauge' was unexpected"),
+        ({"language": {"dataset": "nci-small", "families": {"chemgpt-slim": {"widths": "16"}}, "data": [1]}}, "'16' is not"),
+    ],
+    ids=["unknown", "mistyped"],
+)
+def test_configuration_errors_are_readable(clone, change, message):
+    config = yaml.safe_load((clone / SMOKE).read_text())
+    (clone / "bad.yaml").write_text(yaml.safe_dump(config | change))
+    output = snakemake(clone, "--dry-run", "--configfile", "bad.yaml", check=False)
+    assert message in output and "config/README.md explains every key" in output
+    assert "Traceback" not in output
+
+
+def test_workflow_is_clean(checkout):
+    assert "good condition" in snakemake(checkout, "--lint")
+    tools = Path(sys.executable).parent
+    for command in (["snakefmt", "--check", "Snakefile", "workflow"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+        done = subprocess.run([tools / command[0], *command[1:]], cwd=checkout, capture_output=True, text=True,
+                              env={"PATH": f"{tools}:/usr/bin:/bin"})  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
