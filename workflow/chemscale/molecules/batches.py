@@ -1,0 +1,75 @@
+"""Batches of molecules of like length, cut by a number of tokens with the padding counted."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from chemscale.molecules.corpus import Corpus
+from chemscale.molecules.vocabulary import PAD
+
+BATCHES_PER_POOL = 50  # within a pool molecules are sorted by length: much shuffling, little padding
+
+
+def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
+    """Token ids (B, T) int64 of the molecules `rows` (B,); T is the longest, the others end in [PAD]."""
+    starts, lengths = corpus.offsets[rows], corpus.lengths(rows)  # (B,), (B,)
+    column = np.arange(lengths.max())  # (T,)
+    inside = column < lengths[:, None]  # (B, T)
+    places = np.where(inside, starts[:, None] + column, 0)
+    return torch.from_numpy(np.where(inside, corpus.tokens[places], PAD).astype(np.int64))
+
+
+def cut(lengths: np.ndarray, batch_tokens: int) -> list[slice]:
+    """Consecutive molecules of rising `lengths` (M,) in batches of at most `batch_tokens` tokens, padding included.
+
+    A molecule longer than that is a batch of its own.
+    """
+    slices, first = [], 0
+    for last, length in enumerate(lengths.tolist()):
+        if last > first and length * (last + 1 - first) > batch_tokens:
+            slices.append(slice(first, last))
+            first = last
+    return [*slices, slice(first, len(lengths))]
+
+
+def epoch_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Places in `lengths` (M,), each once, in the batches of one epoch: a function of the arguments alone."""
+    generator = np.random.default_rng((seed, epoch))
+    order = generator.permutation(len(lengths))
+    pool = max(1, int(BATCHES_PER_POOL * batch_tokens / lengths.mean()))
+    batches = []
+    for first in range(0, len(order), pool):
+        places = order[first : first + pool]
+        places = places[np.argsort(lengths[places], kind="stable")]
+        batches += [places[part] for part in cut(lengths[places], batch_tokens)]
+    return [batches[number] for number in generator.permutation(len(batches))]
+
+
+class TokenBatches(IterableDataset):
+    """Endless training batches (B, T), from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
+
+    Every molecule of `rows` comes once an epoch. Before `first`, epochs are planned but no token is read.
+    """
+
+    def __init__(self, corpus: Corpus, rows: np.ndarray, batch_tokens: int, seed: int, first: int = 0):
+        self.corpus, self.rows = corpus, rows
+        self.batch_tokens, self.seed, self.first = batch_tokens, seed, first
+
+    def __iter__(self) -> Iterator[Tensor]:
+        lengths = self.corpus.lengths(self.rows)
+        epoch, skip = 0, self.first
+        while True:
+            batches = epoch_batches(lengths, self.batch_tokens, self.seed, epoch)
+            for places in batches[skip:]:
+                yield padded(self.corpus, self.rows[places])
+            epoch, skip = epoch + 1, max(0, skip - len(batches))
+
+
+def evaluation_batches(corpus: Corpus, rows: np.ndarray, batch_tokens: int) -> Iterator[Tensor]:
+    """Batches (B, T) of `rows`, shortest molecules first, each once."""
+    lengths = corpus.lengths(rows)
+    rows = rows[np.argsort(lengths, kind="stable")]
+    return (padded(corpus, rows[part]) for part in cut(corpus.lengths(rows), batch_tokens))
