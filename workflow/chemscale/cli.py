@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
     what = v.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", choices=["language", "potential"], help="fit everything of this arm of a runs table")
-    what.add_argument("--form", choices=["power", "power_floor", "joint"], help="fit this law to the columns named below")
+    what.add_argument(
+        "--form", choices=["power", "power_floor", "joint"], help="fit this law to the columns named below"
+    )
     v.add_argument("--loss", metavar="COL", help="column of losses (with --form)")
     v.add_argument("--data", metavar="COL", help="column of amounts of data (with --form)")
     v.add_argument("--params", metavar="COL", help="column of parameter counts (with --form)")

@@ -51,6 +51,11 @@ def data_of_arm(wildcards):
     return dataset_path(wildcards.arm)
 
 
+def encode_memory(wildcards):
+    """Memory to encode a dataset in MB: its molecules are held until they are in their final order."""
+    return round(2000 + 1.5e-3 * (DATASETS[wildcards.dataset].get("molecules") or 1e6))
+
+
 def cell_of(wildcards):
     """The cell these wildcards name."""
     name = f"{wildcards.arm}/{wildcards.family}/{wildcards.size}/{wildcards.data}/seed{wildcards.seed}"

@@ -26,6 +26,8 @@ rule draw_language:
         ),
     log:
         "logs/{study}/draw/language.log",
+    benchmark:
+        "logs/{study}/draw/language.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -60,6 +62,8 @@ rule draw_potential:
         ),
     log:
         "logs/{study}/draw/potential.log",
+    benchmark:
+        "logs/{study}/draw/potential.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -95,6 +99,8 @@ rule draw_training:
         ),
     log:
         "logs/{study}/draw/training.log",
+    benchmark:
+        "logs/{study}/draw/training.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -128,6 +134,8 @@ rule draw_forecast:
         ),
     log:
         "logs/{study}/draw/forecast.log",
+    benchmark:
+        "logs/{study}/draw/forecast.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -149,6 +157,8 @@ rule write_report:
         html="results/{study}/report.html",
     log:
         "logs/{study}/report.log",
+    benchmark:
+        "logs/{study}/report.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"

@@ -48,7 +48,7 @@ rule encode:
         "../../envs/chemscale.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=encode_memory,
         runtime=240,
     params:
         directory=subpath(input.source, parent=True),

@@ -14,7 +14,7 @@ from chemscale.training.state import Interrupted, Ledger, StopSignal, save_check
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
 WINDOWS_PER_EVALUATION = 4  # points of the training curve between two evaluations
 IMPROVEMENT = 1e-4  # relative; smaller gains do not reset the patience
-STILL_FALLING = 0.01  # relative gain over the last evaluation interval above which a cell counts as under-trained
+STILL_FALLING = 0.02  # relative gain in error over the last evaluation interval above which a cell is under-trained
 
 
 class NonFiniteLoss(Exception):
@@ -75,11 +75,9 @@ class Evaluation(pl.Callback):
 
     def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
         step = trainer.global_step
-        interval = max(1, cell.total_steps // self.evaluations)
-        last = step == cell.total_steps
-        due = last or step % interval == 0
-        if not due and step % max(1, interval // WINDOWS_PER_EVALUATION):
+        if not _passes(step, cell.total_steps, self.evaluations * WINDOWS_PER_EVALUATION):
             return
+        due = _passes(step, cell.total_steps, self.evaluations)
         FiniteLoss.check(trainer, cell)
         self._add_time()
         rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -92,7 +90,7 @@ class Evaluation(pl.Callback):
         if due:
             row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
         self.history.append(row)
-        if due and self._judge(row["validation_loss"], step, cell) and not last:
+        if due and self._judge(row["validation_loss"], step, cell) and step < cell.total_steps:
             self.ended = "patience"
             trainer.should_stop = True
 
@@ -115,10 +113,18 @@ class Evaluation(pl.Callback):
         """Validation losses in order."""
         return [row["validation_loss"] for row in self.history if "validation_loss" in row]
 
-    def undertrained(self) -> bool:
-        """Whether validation loss still fell by more than a hundredth over the last evaluation interval."""
+    def undertrained(self, degree: int) -> bool:
+        """Whether the validation error still fell by more than `STILL_FALLING` over the last evaluation interval.
+
+        `degree` is the power of the error that the loss is: 2 for a squared error.
+        """
         losses = self.losses()
-        return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING)
+        return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING) ** degree
+
+
+def _passes(step: int, total: int, parts: int) -> bool:
+    """Whether `step` is the first to complete another of `parts` equal parts of `total` steps."""
+    return step * parts // total > (step - 1) * parts // total
 
 
 class Checkpointing(pl.Callback):

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds:
     Raises ChemscaleError for unusable settings or data and for checkpoints of another cell.
     """
     settings = resolve_learning_rate(settings)
+    startup = time.process_time()
     with one_writer(checkpoints):
         task = make_task(settings)
         identity = fingerprint({
@@ -74,7 +76,12 @@ def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds:
             for split in cell.task.final_splits:
                 measured |= {f"{split}_{name}": value for name, value in cell.task.evaluate(split).items()}
         ledger.note()
-        measured |= {"wall_seconds": ledger.seconds, "device_seconds": ledger.seconds}
+        measured |= {
+            "wall_seconds": ledger.seconds,
+            "device_seconds": ledger.seconds,
+            "startup_cpu_seconds": startup,  # Python and imports
+            "cpu_seconds": time.process_time(),  # of this attempt, start-up included
+        }
         metrics = write_record(out, settings, cell, evaluation, measured)
         shutil.rmtree(checkpoints)
     return metrics

@@ -20,6 +20,7 @@ class LanguageTask:
     """Model, batches, loss and metrics of one language cell. The unit of work is a predicted token."""
 
     unit = "tokens"
+    loss_degree = 1  # power of an error that the loss is
     final_splits = ("test",)  # chose nothing
 
     def __init__(self, settings: dict):

@@ -20,6 +20,7 @@ class PotentialTask:
     """Model, batches, loss and metrics of one potential cell. The unit of work is an atom."""
 
     unit = "atoms"
+    loss_degree = 2  # the loss is a squared error
     final_splits = ("test", "unseen")  # other geometries of training molecules; other molecules
 
     def __init__(self, settings: dict):
