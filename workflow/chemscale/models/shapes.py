@@ -43,13 +43,13 @@ def published(width: int) -> GPTShape:
 def slim(width: int) -> GPTShape:
     """ChemGPT for studies of small models: heads of 8 to 64 dimensions, and depth that grows with width.
 
-    Two layers at width 16, one more with every doubling. Heads of one dimension and 24 layers of width 16, as the
+    Two layers up to width 32, one more with every doubling. Heads of one dimension and 24 layers of width 16, as the
     published shape has them, cost ten times the time for the same parameters.
     """
     if width < 8 or width & (width - 1):
         raise ChemscaleError(f"chemgpt-slim: width {width} is not a power of two of at least 8; take 8, 16, 32, 64, …")
     return GPTShape(
-        layers=max(2, width.bit_length() - 3), heads=max(width // 64, min(width // 8, 4)), width=width, context=512
+        layers=max(2, width.bit_length() - 4), heads=max(width // 64, min(width // 8, 4)), width=width, context=512
     )
 
 

@@ -1,0 +1,57 @@
+"""The runs table holds every cell: trained, failed or missing."""
+
+import pandas as pd
+import pytest
+
+from chemscale.collect import collect, read_table
+from chemscale.errors import ChemscaleError
+from chemscale.files import write_json
+from chemscale.scaling.study_fits import fit_runs
+
+CELLS = [f"language/chemgpt-slim/w16/{data}/seed0" for data in (100, 200, 400, 800, 1600, 3200)]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Records of four good cells and a failed one; the last of CELLS has none."""
+    for name in CELLS[:-1]:
+        data = int(name.split("/")[3])
+        good = {"status": "finished", "reason": None, "test_loss": 3 * data**-0.1 * (1 + data % 3 / 100)}
+        failed = {"status": "failed", "reason": "training loss not finite at step 20"}
+        metrics = {
+            "data": data,
+            "parameters": 6000,
+            "train_molecules": data,
+            "undertrained": False,
+            "versions": {"a": 1},
+        }
+        directory = tmp_path / "runs" / name
+        write_json(directory / "metrics.json", metrics | (failed if data == 1600 else good))
+        pd.DataFrame({"step": [1, 2], "train_loss": [2.0, 1.0]}).to_parquet(directory / "history.parquet")
+    return tmp_path
+
+
+def test_every_cell_has_its_row_and_fits_name_those_left_out(results):
+    collect(results, CELLS, results / "tables")
+    table = read_table(results / "tables" / "runs.parquet")
+    assert table["cell"].tolist() == CELLS
+    assert table["status"].tolist() == ["finished"] * 4 + ["failed", "missing"]
+    assert "versions" not in table and table["family"].unique().tolist() == ["chemgpt-slim"]
+    assert len(pd.read_parquet(results / "tables" / "histories.parquet")) == 2 * 5
+    assert read_table(results / "tables" / "runs.csv")["test_loss"].count() == 4
+
+    fits = fit_runs(table, "language", draws=100)
+    assert {entry["cell"] for entry in fits["left_out"]} == set(CELLS[4:])
+    assert fits["curves"][0]["cells"] == CELLS[:4]
+    assert fits["curves"][0]["parameters"]["exponent"] == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_study_without_any_record_is_an_error(tmp_path):
+    with pytest.raises(ChemscaleError, match="none of the 6 cells has a record"):
+        collect(tmp_path, CELLS, tmp_path / "tables")
+
+
+def test_an_unreadable_table_is_named(tmp_path):
+    (tmp_path / "runs.parquet").write_text("no parquet")
+    with pytest.raises(ChemscaleError, match=r"runs\.parquet: not a readable table"):
+        read_table(tmp_path / "runs.parquet")
