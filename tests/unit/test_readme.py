@@ -1,0 +1,46 @@
+"""What the documents tell a reader to type exists."""
+
+import re
+
+import yaml
+
+DOCUMENTS = ("README.md", "config/README.md", "docs/decisions.md", "docs/benchmarks.md")
+
+
+def text(checkout, *names: str) -> str:
+    return "\n".join((checkout / name).read_text() for name in names)
+
+
+def test_every_make_target_named_is_in_the_makefile(checkout):
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", text(checkout, *DOCUMENTS), re.MULTILINE))
+    makefile = (checkout / "Makefile").read_text()
+    assert {"study", "test"} <= named
+    assert not {target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)}
+
+
+def test_every_file_named_exists(checkout):
+    named = set(
+        re.findall(r"(?:config|profiles|docs|resources|tests|workflow|envs)/[\w./-]+\.\w+", text(checkout, *DOCUMENTS))
+    )
+    linked = set(re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", (checkout / "README.md").read_text()))
+    assert len(named) > 5
+    assert not {name for name in named | linked if not (checkout / name).exists()}
+
+
+def test_every_verb_named_is_one(checkout):
+    from chemscale.cli import parser
+
+    verbs = next(a for a in parser()._actions if a.dest == "verb").choices
+    named = set(re.findall(r"chemscale ([a-z]+) ", text(checkout, "README.md")))
+    assert "train" in named and named <= set(verbs)
+
+
+def test_every_key_of_the_schema_is_explained(checkout):
+    schema = yaml.safe_load((checkout / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    explained = text(checkout, "config/README.md")
+    keys = set(schema["properties"])
+    for arm in ("language", "potential"):
+        properties = schema["properties"][arm]["properties"]
+        keys |= set(properties) | set(properties["training"]["properties"])
+    missing = {key for key in keys if not re.search(rf"`[^`]*\b{key}\b", explained)}
+    assert not missing
