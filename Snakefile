@@ -28,12 +28,16 @@ wildcard_constraints:
 report: "workflow/report/workflow.rst"
 
 
-# cached results are drawn, never made: their rules are not even there
-if config["results_source"] != "cached":
+# what is taken as it is has no rule that could make it anew: finished runs are not trained, cached tables not fitted
+if config["results_source"] == "trained":
 
     include: "workflow/rules/molecules.smk"
     include: "workflow/rules/geometries.smk"
     include: "workflow/rules/training.smk"
+
+
+if config["results_source"] != "cached":
+
     include: "workflow/rules/scaling.smk"
 
 

@@ -1,52 +1,16 @@
 """What Snakemake would do: plans of every study, profile and target, with the number of jobs of each rule."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from clones import SMOKE, plan, snakemake
 
-SMOKE = "config/studies/smoke.yaml"
 PAPER = "config/studies/paper.yaml"
 REFERENCE = "config/studies/reference.yaml"
-
-
-def snakemake(directory: Path, *arguments: str, check: bool = True) -> str:
-    """Output of Snakemake run in `directory` on its Snakefile."""
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def plan(directory: Path, *arguments: str) -> dict[str, int]:
-    """Number of planned jobs by rule."""
-    output = snakemake(directory, "--dry-run", *arguments)
-    if "Nothing to be done" in output:
-        return {}
-    table = output.split("Job stats:")[1].split("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-
-
-@pytest.fixture
-def clone(checkout, tmp_path) -> Path:
-    """The tracked part of the checkout that a plan needs, without results."""
-    for name in ("Snakefile", "workflow", "config", "profiles", "resources", "envs", "slurm"):
-        source = checkout / name
-        if source.is_symlink():
-            (tmp_path / name).symlink_to(source.readlink())
-        elif source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, tmp_path / name)
-    if (checkout / "results" / "reference").exists():
-        shutil.copytree(checkout / "results" / "reference", tmp_path / "results" / "reference")
-    return tmp_path
-
-
 FIGURES = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_forecast": 1}
 SCALING = {"collect": 1, "fit": 2}
 SMOKE_TRAINING = {"tune": 3, "train": 15}
@@ -107,7 +71,10 @@ def test_large_cells_ask_for_more_and_for_a_gpu(clone):
     ("change", "message"),
     [
         ({"langauge": {}}, "'langauge' was unexpected"),
-        ({"language": {"dataset": "nci-small", "families": {"chemgpt-slim": {"widths": "16"}}, "data": [1]}}, "'16' is not"),
+        (
+            {"language": {"dataset": "nci-small", "families": {"chemgpt-slim": {"widths": "16"}}, "data": [1]}},
+            "'16' is not",
+        ),
     ],
     ids=["unknown", "mistyped"],
 )
@@ -122,7 +89,11 @@ def test_configuration_errors_are_readable(clone, change, message):
 def test_workflow_is_clean(checkout):
     assert "good condition" in snakemake(checkout, "--lint")
     tools = Path(sys.executable).parent
-    for command in (["snakefmt", "--check", "Snakefile", "workflow"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+    for command in (
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+    ):
         done = subprocess.run([tools / command[0], *command[1:]], cwd=checkout, capture_output=True, text=True,
                               env={"PATH": f"{tools}:/usr/bin:/bin"})  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

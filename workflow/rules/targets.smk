@@ -13,6 +13,7 @@ localrules:
 rule all:
     input:
         f"results/{config['study']}/report.html",
+        figures_of_study,  # else one that was deleted would not be missed while the report is there
 
 
 rule data:

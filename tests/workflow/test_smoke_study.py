@@ -1,0 +1,160 @@
+"""The smoke study for real, once; then what a change of code, of configuration or of files makes Snakemake do again."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
+
+FIGURES = ["language-data", "language-size", "potential-data", "potential-unseen"]
+FIGURES += ["training-curves", "learning-rates", "forecast"]
+LANGUAGE = {f"language/chemgpt-slim/w{width}/{data}/seed0" for width in (8, 16) for data in (100, 300, 900)}
+POTENTIAL = {
+    f"potential/{size}/{data}/seed0"
+    for size in ("schnet/d2-w8", "schnet/d2-w16", "painn/d2-w8")
+    for data in (20, 60, 180)
+}
+DRAWN = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_forecast": 1}
+FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_report": 1, "all": 1}
+
+
+@pytest.fixture(scope="module")
+def study(checkout, tmp_path_factory) -> Path:
+    """A clone in which the smoke study has been run. Its tests only plan, and restore what they change."""
+    directory = make_clone(checkout, tmp_path_factory.mktemp("smoke"))
+    snakemake(directory, "--cores", "2", "--configfile", SMOKE)
+    return directory
+
+
+@pytest.fixture
+def copy(study, tmp_path) -> Path:
+    """A copy of the finished study with its modification times and metadata, to be changed at will."""
+    return shutil.copytree(study, tmp_path / "copy", symlinks=True)
+
+
+def changed(study: Path, change: Callable[[dict], None]) -> str:
+    """Configuration file of the smoke study with a change."""
+    config = yaml.safe_load((study / SMOKE).read_text())
+    change(config)
+    (study / "changed.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return "changed.yaml"
+
+
+def test_everything_asked_for_is_there(study):
+    results = study / "results" / "smoke"
+    records = {str(path.parent.relative_to(results / "runs")) for path in results.rglob("metrics.json")}
+    assert records == LANGUAGE | POTENTIAL
+    runs = pd.read_parquet(results / "tables" / "runs.parquet")
+    assert set(runs["cell"]) == records and runs["status"].eq("finished").all()
+    assert runs["seed"].eq(0).all() and runs["test_loss"].between(0, 10).all()
+    for arm, families in (("language", {"chemgpt-slim"}), ("potential", {"schnet", "painn"})):
+        fits = json.loads((results / "fits" / f"{arm}.json").read_text())
+        assert {entry["family"] for entry in fits["curves"] + fits["not_fitted"]} == families
+    for name in FIGURES:
+        assert (results / "figures" / f"{name}.svg").read_text().count("<path") > 10, name
+    assert not list((results / "checkpoints").rglob("*.ckpt"))
+
+
+def test_report_opens_without_a_network_and_explains_its_figures(study):
+    html = (study / "results" / "smoke" / "report.html").read_text()
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(?:https?:)?//", html)
+    for name in [*FIGURES, "exponents"]:
+        caption = (study / "workflow" / "report" / f"{name}.rst").read_text().split(",")[0].split("\n")[0]
+        assert caption in html, f"{name}: {caption}"
+
+
+@pytest.mark.parametrize("target", ["all", "figures", "report"])
+def test_a_second_run_has_nothing_to_do(study, target):
+    assert plan(study, target, "--configfile", SMOKE) == {}
+
+
+def test_edited_code_trains_nothing(copy):
+    for path in [*copy.rglob("workflow/**/*.py"), *copy.rglob("workflow/**/*.smk")]:
+        path.write_text(path.read_text() + "\n# a remark\n")
+    rules = copy / "workflow" / "rules" / "training.smk"
+    rules.write_text(rules.read_text().replace("chemscale train -", "chemscale train --checkpoint-seconds 30 -"))
+    assert plan(copy, "figures", "--configfile", SMOKE) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "trained", "tuned"),
+    [
+        (
+            lambda config: config["language"]["data"].append(1800),
+            {f"language/chemgpt-slim/w{width}/1800/seed0" for width in (8, 16)},
+            0,
+        ),
+        (
+            lambda config: config["language"].update(seeds={"small_half": 2}),
+            {f"language/chemgpt-slim/w{width}/{data}/seed1" for width in (8, 16) for data in (100, 300)},
+            0,
+        ),
+        (lambda config: config["potential"]["training"].update(clip=2.0), POTENTIAL, 2),
+        (lambda config: config["language"].update(recipe=2), LANGUAGE, 1),
+        (lambda config: config["scaling"].update(draws=101), set(), 0),
+    ],
+    ids=["data", "seed", "training", "recipe", "scaling"],
+)
+def test_a_changed_configuration_trains_exactly_its_cells(study, change, trained, tuned):
+    output = snakemake(study, "--dry-run", "--configfile", changed(study, change))
+    assert cells(output) == trained
+    expected = {"train": len(trained), "tune": tuned, **FROM_RECORDS_ON}
+    if not trained:
+        del expected["collect"], expected["draw_training"]  # the runs are the same
+    assert jobs_by_rule(output) == {rule: count for rule, count in expected.items() if count}
+
+
+def test_a_deleted_figure_is_drawn_and_nothing_else(study):
+    figure = study / "results" / "smoke" / "figures" / "language-size.svg"
+    figure.rename(study / "aside")
+    try:
+        assert plan(study, "--configfile", SMOKE) == {"draw_language": 1, "write_report": 1, "all": 1}
+    finally:
+        (study / "aside").rename(figure)
+
+
+def test_missing_and_failed_runs_are_named_and_the_others_fitted(copy):
+    """`results_source: finished` trains nothing, whatever is missing or changed."""
+    missing, failed = "language/chemgpt-slim/w8/300/seed0", "potential/schnet/d2-w8/60/seed0"
+    runs, reason = copy / "results" / "smoke" / "runs", "training loss not finite at step 7"
+    (runs / missing / "metrics.json").unlink()
+    metrics = json.loads((runs / failed / "metrics.json").read_text())
+    metrics = {key: value for key, value in metrics.items() if not key.startswith(("test_", "unseen_"))}
+    (runs / failed / "metrics.json").write_text(json.dumps(metrics | {"status": "failed", "reason": reason}))
+    shutil.rmtree(copy / "results" / "data")
+
+    def change(config):
+        config["results_source"] = "finished"
+        config["language"]["training"]["clip"] = 2.0
+
+    output = snakemake(copy, "figures", "--cores", "2", "--configfile", changed(copy, change))
+    assert jobs_by_rule(output) == {"collect": 1, "fit": 2, **DRAWN, "figures": 1}
+    table = pd.read_parquet(copy / "results" / "smoke" / "tables" / "runs.parquet").set_index("cell")
+    assert set(table.index) == LANGUAGE | POTENTIAL
+    odd = table[table["status"] != "finished"]
+    assert odd[["status", "reason"]].T.to_dict("list") == {
+        missing: ["missing", "no record"],
+        failed: ["failed", reason],
+    }
+    for arm, cell, rule in (("language", missing, "missing: no record"), ("potential", failed, f"failed: {reason}")):
+        fits = json.loads((copy / "results" / "smoke" / "fits" / f"{arm}.json").read_text())
+        assert {"cell": cell, "rule": rule} in fits["left_out"]
+        fitted = {name for curve in fits["curves"] for name in curve["cells"]}
+        assert cell not in fitted
+        if arm == "language":
+            assert {f"language/chemgpt-slim/w16/{data}/seed0" for data in (100, 300, 900)} <= fitted
+
+
+def test_a_damaged_token_store_is_named_without_a_traceback(copy):
+    settings = copy / "results/smoke/runs/language/chemgpt-slim/w8/100/seed0/settings.json"
+    os.truncate(copy / "results/data/nci-small/tokens.npy", 1000)
+    done = run(copy, "chemscale.cli", "train", settings, "--out", "again")
+    assert done.returncode == 2
+    assert done.stderr.startswith("chemscale train: results/data/nci-small/tokens.npy: ")
+    assert "Traceback" not in done.stderr and not (copy / "again" / "metrics.json").exists()
