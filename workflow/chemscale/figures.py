@@ -1,5 +1,6 @@
 """What the notebooks draw with: every figure from the runs table and the fits alone."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 LOSS = {
     "language": ("test_loss", "test loss (nats per token)"),
@@ -109,7 +111,7 @@ def loss_against_data(
             else:
                 means = of_size.groupby("data")[y or column].mean()
                 axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
-            count = of_size["parameters"].iloc[0]
+            count = int(of_size["parameters"].iloc[0])
             text = f"{FAMILY_NAMES[family]} {size}, N = {count:,}"
             handles.append(
                 Line2D([], [], color=colour, marker=marker, label=f"{text}   {exponent_text(curve)}".rstrip())
@@ -206,6 +208,7 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
             ylabel="training speed estimate",
         )
         above.legend(fontsize="small")
+        plain_ticks(above)
         best = table.groupby("width").first()
         below.plot(best.index, best["rule_learning_rate"], color="0.4", lw=1.2, label="rule")
         for edge, marker, what in ((False, "o", "best of the sweep"), (True, "X", "at the sweep's edge")):
@@ -214,6 +217,7 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
                 below.plot(points.index, points["best_learning_rate"], marker, color=FAMILY_COLOURS[family], label=what)
         below.set(xscale="log", yscale="log", xlabel="width", ylabel="learning rate")
         below.legend(fontsize="small")
+        plain_ticks(below)
     if not families:
         panels[0, 0].text(
             0.5, 0.5, "every learning rate of this study is given", ha="center", transform=panels[0, 0].transAxes
@@ -275,12 +279,11 @@ def _numbers(fit: dict) -> tuple[str, str, bool, str]:
 
 
 def plain_ticks(axes: Axes, x: bool = True) -> None:
-    """Losses as plain numbers on a logarithmic axis that spans less than a decade or two."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if x:
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    """Plain numbers on logarithmic axes; on short ones also between the powers of ten."""
+    for axis, limits in ((axes.yaxis, axes.get_ylim()), *([(axes.xaxis, axes.get_xlim())] if x else [])):
+        decades = math.log10(limits[1] / limits[0])
+        axis.set_major_locator(
+            LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if decades < 0.6 else (1, 2, 5) if decades < 2.5 else (1,))
+        )
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
