@@ -22,7 +22,7 @@ fail() { printf 'set-up failed: %s\n' "$*" >&2; exit 1; }
 say "a virtual environment in .venv, with $("$python" --version)"
 rm -rf .venv
 "$python" -m venv .venv
-pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet "$@"; }
+pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet --quiet "$@"; }
 
 say "torch $torch (about 200 MB without CUDA)"
 if command -v nvidia-smi >/dev/null 2>&1; then

@@ -42,7 +42,7 @@ def changed(study: Path, change: Callable[[dict], None]) -> str:
     """Configuration file of the smoke study with a change."""
     config = yaml.safe_load((study / SMOKE).read_text())
     change(config)
-    (study / "changed.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (study / "changed.yaml").write_text(yaml.safe_dump(config))
     return "changed.yaml"
 
 

@@ -1,5 +1,6 @@
 """From the records of many cells to the runs table, the training curves, and the list of what is missing."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def sweeps(results: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(results.glob("tuning/*/*.json")):
         sweep = read_json(path)
+        rule = sweep["rule"]
         best = {entry["width"]: entry for entry in sweep["best"]}
         for trial in sweep["trials"]:
             width = trial["width"]
@@ -58,7 +60,7 @@ def sweeps(results: Path) -> pd.DataFrame:
                 **trial,
                 "best_learning_rate": best[width]["learning_rate"],
                 "edge": best[width]["edge"],
-                "rule_learning_rate": sweep["learning_rates"][str(width)],
+                "rule_learning_rate": math.exp(rule["intercept"] + rule["slope"] * math.log(width)),
             })  # fmt: skip
     columns = ["arm", "family", "width", "learning_rate", "tse", "validation_loss"]
     return pd.DataFrame(rows, columns=[*columns, "best_learning_rate", "edge", "rule_learning_rate"])

@@ -105,7 +105,6 @@ def tuning_settings(config: dict, arm: str, family: str) -> dict:
         "arm": arm,
         "family": family,
         **({"depth": choices["depths"][0]} if "depths" in choices else {}),
-        "widths": choices["widths"],
         "seed": 0,
         "dataset": f"results/data/{options['dataset']}",
         "training": options["training"],

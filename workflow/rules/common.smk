@@ -35,9 +35,15 @@ def datasets_from(arm, *sources):
     return "|".join(names) or "(?!)"
 
 
+def as_json(settings):
+    """Settings as JSON that does not depend on the order of keys: Snakemake compares the text."""
+    return json.dumps(settings, sort_keys=True)
+
+
 def dataset_entry(wildcards):
-    """Registry entry of a dataset, as JSON."""
-    return json.dumps(DATASETS[wildcards.dataset])
+    """What decides a dataset's content, as JSON: its registry entry without the prose."""
+    entry = DATASETS[wildcards.dataset]
+    return as_json({key: value for key, value in entry.items() if key not in ("title", "licence", "citation")})
 
 
 def dataset_path(arm):
@@ -66,7 +72,7 @@ def cell_of(wildcards):
 
 def cell_settings(wildcards):
     """Everything that decides a cell's result, as JSON: a change here, and only here, trains it again."""
-    return json.dumps(cell_of(wildcards).settings)
+    return as_json(cell_of(wildcards).settings)
 
 
 def cell_tuning(wildcards):
@@ -88,7 +94,7 @@ def cell_gpu(wildcards):
 
 def sweep_settings(wildcards):
     """Settings of a family's sweep of learning rates, as JSON."""
-    return json.dumps(study.tuning_settings(config, wildcards.arm, wildcards.family))
+    return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family))
 
 
 def records_to_collect(wildcards):

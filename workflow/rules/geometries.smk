@@ -40,11 +40,9 @@ rule fetch_geometries:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
         dataset=datasets_from("potential", "ani1x"),
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=600,
     params:
         entry=dataset_entry,
         directory=subpath(output[0], parent=True),

@@ -14,11 +14,9 @@ rule fetch_molecules:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
         dataset=datasets_from("language"),
+    localrule: True
     conda:
         "../../envs/chemscale.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=240,
     params:
         entry=dataset_entry,
         directory=subpath(output[0], parent=True),

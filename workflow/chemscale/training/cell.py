@@ -1,5 +1,6 @@
 """Train one cell from its settings to its record, whatever happens in between."""
 
+import math
 import shutil
 import sys
 import time
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json
 from chemscale.training.callbacks import Checkpointing, Evaluation, NonFiniteLoss
 from chemscale.training.loop import Cell, device, fit
@@ -31,15 +31,12 @@ def resolve_learning_rate(settings: dict) -> dict:
     """Settings with a number for the learning rate, taken from the tuning file where they say "tuned"."""
     if settings["learning_rate"] != "tuned":
         return settings
-    tuned = read_json(settings["tuning"])
-    try:
-        rate = tuned["learning_rates"][str(settings["width"])]
-    except KeyError:
-        raise ChemscaleError(
-            f"{settings['tuning']}: no learning rate for width {settings['width']};"
-            f" it has {', '.join(tuned['learning_rates'])}. Run the tuning again."
-        ) from None
-    return settings | {"learning_rate": rate}
+    return settings | {"learning_rate": rule_rate(read_json(settings["tuning"])["rule"], settings["width"])}
+
+
+def rule_rate(rule: dict, width: int) -> float:
+    """Learning rate that a tuned rule gives for a width: exp(intercept)·width^slope."""
+    return math.exp(rule["intercept"] + rule["slope"] * math.log(width))
 
 
 def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:

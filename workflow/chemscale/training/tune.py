@@ -5,7 +5,6 @@ learn fast have a low one. It ranks learning rates long before losses converge (
 2023; its use there: notes in docs/decisions.md).
 """
 
-import math
 import sys
 from pathlib import Path
 
@@ -28,8 +27,8 @@ def training_speed_estimate(losses: np.ndarray, steps_per_epoch: float) -> float
 def tune(settings: dict, out: Path) -> dict:
     """Run every (width, learning rate) of `settings["tune"]`, fit the rule, and write the result as JSON to `out`.
 
-    The result holds all trials, the best rate of each tuned width (and whether it lies at the edge of the sweep), the
-    rule log(rate) = a + b·log(width), and the rate it gives for every width of the family.
+    The result holds all trials, the best rate of each tuned width (and whether it lies at the edge of the sweep), and
+    the rule log(rate) = intercept + slope·log(width). It knows no other widths: a new one needs no new sweep.
     """
     plan = settings["tune"]
     trials = []
@@ -39,13 +38,11 @@ def tune(settings: dict, out: Path) -> dict:
             print(f"width {width} learning rate {rate:g}: TSE {trials[-1]['tse']}", file=sys.stderr)
     best = [best_rate(width, [trial for trial in trials if trial["width"] == width]) for width in plan["widths"]]
     rule = rate_rule(trials)
-    widths = sorted({*settings["widths"], *plan["widths"]})
     result = {
         "family": settings["family"],
         "trials": trials,
         "best": best,
         "rule": rule,
-        "learning_rates": {str(w): math.exp(rule["intercept"] + rule["slope"] * math.log(w)) for w in widths},
     }
     write_json(out, result)
     return result
