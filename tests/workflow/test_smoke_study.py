@@ -91,6 +91,11 @@ def test_edited_code_trains_nothing(copy):
             0,
         ),
         (
+            lambda config: config["language"]["families"]["chemgpt-slim"]["widths"].append(32),
+            {f"language/chemgpt-slim/w32/{data}/seed0" for data in (100, 300, 900)},
+            0,
+        ),
+        (
             lambda config: config["language"].update(seeds={"small_half": 2}),
             {f"language/chemgpt-slim/w{width}/{data}/seed1" for width in (8, 16) for data in (100, 300)},
             0,
@@ -99,7 +104,7 @@ def test_edited_code_trains_nothing(copy):
         (lambda config: config["language"].update(recipe=2), LANGUAGE, 1),
         (lambda config: config["scaling"].update(draws=101), set(), 0),
     ],
-    ids=["data", "seed", "training", "recipe", "scaling"],
+    ids=["data", "width", "seed", "training", "recipe", "scaling"],
 )
 def test_a_changed_configuration_trains_exactly_its_cells(study, change, trained, tuned):
     output = snakemake(study, "--dry-run", "--configfile", changed(study, change))

@@ -1,6 +1,5 @@
 """From the records of many cells to the runs table, the training curves, and the list of what is missing."""
 
-import math
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
+from chemscale.training.schedule import rule_rate
 
 NESTED = ("versions",)  # entries of a record that are no column
 
@@ -50,7 +50,6 @@ def sweeps(results: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(results.glob("tuning/*/*.json")):
         sweep = read_json(path)
-        rule = sweep["rule"]
         best = {entry["width"]: entry for entry in sweep["best"]}
         for trial in sweep["trials"]:
             width = trial["width"]
@@ -60,7 +59,7 @@ def sweeps(results: Path) -> pd.DataFrame:
                 **trial,
                 "best_learning_rate": best[width]["learning_rate"],
                 "edge": best[width]["edge"],
-                "rule_learning_rate": math.exp(rule["intercept"] + rule["slope"] * math.log(width)),
+                "rule_learning_rate": rule_rate(sweep["rule"], width),
             })  # fmt: skip
     columns = ["arm", "family", "width", "learning_rate", "tse", "validation_loss"]
     return pd.DataFrame(rows, columns=[*columns, "best_learning_rate", "edge", "rule_learning_rate"])

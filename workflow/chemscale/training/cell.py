@@ -1,6 +1,5 @@
 """Train one cell from its settings to its record, whatever happens in between."""
 
-import math
 import shutil
 import sys
 import time
@@ -13,6 +12,7 @@ from chemscale.files import fingerprint, read_json
 from chemscale.training.callbacks import Checkpointing, Evaluation, NonFiniteLoss
 from chemscale.training.loop import Cell, device, fit
 from chemscale.training.record import finished, write_record
+from chemscale.training.schedule import rule_rate
 from chemscale.training.state import Ledger, newest_checkpoint, one_writer
 
 HALVINGS = 2  # of the learning rate after a non-finite loss, before the cell is given up
@@ -32,11 +32,6 @@ def resolve_learning_rate(settings: dict) -> dict:
     if settings["learning_rate"] != "tuned":
         return settings
     return settings | {"learning_rate": rule_rate(read_json(settings["tuning"])["rule"], settings["width"])}
-
-
-def rule_rate(rule: dict, width: int) -> float:
-    """Learning rate that a tuned rule gives for a width: exp(intercept)·width^slope."""
-    return math.exp(rule["intercept"] + rule["slope"] * math.log(width))
 
 
 def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:

@@ -21,3 +21,8 @@ def rate_factor(step: int, total: int, warmup: float, schedule: str) -> float:
     if schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
+
+
+def rule_rate(rule: dict, width: int) -> float:
+    """Peak learning rate that a tuned rule gives for a width: exp(intercept)·width^slope."""
+    return math.exp(rule["intercept"] + rule["slope"] * math.log(width))
