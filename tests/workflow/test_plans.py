@@ -35,8 +35,8 @@ def test_targets_of_the_smoke_study(clone, target, jobs, profile):
 
 def test_default_study_has_the_grid_its_configuration_says(clone):
     jobs = plan(clone)
-    # 3 widths × (3 × 2 + 2) runs; 2 families × 2 widths × (3 × 2 + 2) runs
-    assert jobs == EMBEDDED | {"tune": 3, "train": 24 + 32} | SCALING | FIGURES | {"write_report": 1, "all": 1}
+    # 3 widths × (2 × 2 + 3) runs; 2 families × 2 widths × (2 × 2 + 3) runs
+    assert jobs == EMBEDDED | {"tune": 3, "train": 21 + 28} | SCALING | FIGURES | {"write_report": 1, "all": 1}
 
 
 def test_paper_study_plans_the_whole_grid(clone):

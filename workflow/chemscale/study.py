@@ -3,7 +3,6 @@
 Nothing here imports torch: Snakemake reads this table at every start, on the head node and in every job.
 """
 
-import math
 from dataclasses import dataclass
 
 from chemscale.models.shapes import GPT_SHAPES, POTENTIAL_PARAMETERS
@@ -53,8 +52,8 @@ def cells(config: dict) -> list[Cell]:
 
 
 def seeds(arm: dict, data: int) -> int:
-    """Runs of a cell with `data` examples: the smaller half of the data sizes, the middle one included, has more."""
-    small_half = arm["data"][: math.ceil(len(arm["data"]) / 2)]
+    """Runs of a cell with `data` examples: the smaller half of the data sizes, without a middle one, has more."""
+    small_half = arm["data"][: len(arm["data"]) // 2]
     return arm["seeds"]["small_half" if data in small_half else "large_half"]
 
 

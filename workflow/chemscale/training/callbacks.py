@@ -14,7 +14,7 @@ from chemscale.training.state import Interrupted, Ledger, StopSignal, save_check
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
 WINDOWS_PER_EVALUATION = 4  # points of the training curve between two evaluations
 IMPROVEMENT = 1e-4  # relative; smaller gains do not reset the patience
-STILL_FALLING = 0.02  # relative gain in error over the last evaluation interval above which a cell is under-trained
+STILL_FALLING = 0.03  # relative gain in error over the last evaluation interval above which a cell is under-trained
 
 
 class NonFiniteLoss(Exception):
