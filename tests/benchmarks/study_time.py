@@ -1,7 +1,8 @@
 """Where the time of a finished study goes: python tests/benchmarks/study_time.py [default]
 
-CPU seconds from the benchmark files Snakemake keeps for every rule, and from the cells' own records, which know how
-much of a job was Python and imports. Run it after the study, on the machine that ran it.
+Seconds of a core: from the benchmark files Snakemake keeps for every rule (wall time, as their CPU time misses the ends
+of short jobs), and from the cells' own records, which know how much of a job was Python and imports. Run it after the
+study, on the machine that ran it.
 """
 
 import json
@@ -14,7 +15,7 @@ import pandas as pd
 def benchmark(pattern: str) -> pd.DataFrame:
     """Rows of all benchmark files below logs/ that match."""
     frames = [pd.read_csv(path, sep="\t").assign(job=str(path)) for path in sorted(Path("logs").glob(pattern))]
-    return pd.concat(frames) if frames else pd.DataFrame({"cpu_time": [], "max_rss": []})
+    return pd.concat(frames) if frames else pd.DataFrame({"s": [], "max_rss": []})
 
 
 def main(study: str = "default") -> None:
@@ -29,17 +30,17 @@ def main(study: str = "default") -> None:
         "report": benchmark(f"{study}/report.tsv"),
     }
     startup = train["startup_cpu_seconds"]
-    rows = [(name, frame["cpu_time"].sum(), frame["max_rss"].max()) for name, frame in stages.items()]
+    rows = [(name, frame["s"].sum(), frame["max_rss"].max()) for name, frame in stages.items()]
     training = train["cpu_seconds"].sum() - startup.sum()
     for arm, cells in train.groupby("arm"):
         seconds = cells["cpu_seconds"].sum() - cells["startup_cpu_seconds"].sum()
         rows.append((f"training, {arm} ({len(cells)} cells)", seconds, cells["peak_memory_host_mb"].max()))
     rows.append((f"start-up of {len(train)} trainings", startup.sum(), None))
-    table = pd.DataFrame(rows, columns=["stage", "cpu_s", "peak_mb"])
-    table["share"] = table["cpu_s"] / table["cpu_s"].sum()
+    table = pd.DataFrame(rows, columns=["stage", "core_s", "peak_mb"])
+    table["share"] = table["core_s"] / table["core_s"].sum()
     print(table.to_string(index=False, float_format=lambda x: f"{x:.2f}" if x < 1 else f"{x:.0f}"))
     print(
-        f"all {table['cpu_s'].sum():.0f} s of CPU, training {training:.0f} s, start-up a job {startup.median():.1f} s"
+        f"all {table['core_s'].sum():.0f} s of a core, training {training:.0f} s, start-up a job {startup.median():.1f} s"
     )
 
 

@@ -14,6 +14,8 @@ REGISTRY = {
     "geoms": {"arm": "potential", "source": "thermal", "training_structures": 500},
 }
 
+OWN = REGISTRY["mols"] | {"source": "file", "path": "mine.smi", "format": "lines", "seed": 0, "max_failure_share": 0.05}
+
 
 @pytest.fixture
 def config() -> dict:
@@ -96,7 +98,7 @@ def test_tuned_needs_a_sweep(config):
 
 
 def test_own_datasets_join_the_registry(config):
-    config["datasets"] = {"own": REGISTRY["mols"] | {"molecules": 700}}
+    config["datasets"] = {"own": OWN | {"molecules": 700}}
     config["language"]["dataset"] = "own"
     config["language"]["data"] = [10, 101]
     assert "language.data: 101 is more than own has for training, 100 molecules" in problems(config)
@@ -132,11 +134,39 @@ def test_costs_grow_with_size_and_data_and_move_large_cells_to_a_gpu(config):
     assert study.resources(cells["w16", 10], attempt=2)["runtime"] == 2 * small["runtime"]
 
 
+def test_own_datasets_are_checked_like_everything_else(config):
+    config["datasets"] = {"own": OWN | {"max_token": 64}, "Bad/Name": OWN}
+    text = problems(config)
+    assert "datasets.own: " in text and "'max_token' was unexpected" in text
+    assert "'Bad/Name' does not match" in text
+
+
+def test_molecules_longer_than_the_model_sees(config):
+    config["datasets"] = {"own": OWN | {"max_tokens": 600}}
+    config["language"]["dataset"] = "own"
+    assert "language.families.chemgpt-slim: sees 513 tokens, but own keeps molecules of 600" in problems(config)
+
+
+def test_sweeps_ask_for_what_their_trials_cost(config):
+    full = complete(config, REGISTRY)
+    small = study.tuning_resources(full, "language", "chemgpt-slim")
+    full["language"]["tune"] |= {"widths": [256], "steps": 10**6}
+    large = study.tuning_resources(full, "language", "chemgpt-slim")
+    assert small["gpu"] == 0 and large["gpu"] == 1 and large["runtime"] > small["runtime"]
+
+
 @pytest.mark.parametrize("path", ["config.yaml", "studies/smoke.yaml", "studies/reference.yaml", "studies/paper.yaml"])
 def test_shipped_studies_are_valid(checkout, path):
     registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
     config = yaml.safe_load((checkout / "config" / path).read_text())
     assert study.cells(complete(deepcopy(config), registry))
+
+
+def test_registry_is_valid(checkout, config):
+    """Entries of the registry obey the schema of a user's own datasets."""
+    registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
+    assert len(registry) >= 8
+    complete(config | {"datasets": registry}, REGISTRY)
 
 
 def test_reference_is_the_default_study(checkout):

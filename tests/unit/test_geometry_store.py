@@ -95,17 +95,17 @@ def test_a_truncated_or_missing_array_is_named(tmp_path, array):
     path = tmp_path / f"{array}.npy"
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
-    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing or damaged"):
+    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: damaged or altered"):
         open_geometries(tmp_path)
     path.unlink()
-    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing or damaged"):
+    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing"):
         open_geometries(tmp_path)
 
 
 def test_an_array_of_another_dataset_is_noticed(tmp_path):
     written(tmp_path)
     np.save(tmp_path / "energy.npy", np.zeros(7))
-    with pytest.raises(ChemscaleError, match=r"energy\.npy: holds float64 \(7,\) where geometries.json says"):
+    with pytest.raises(ChemscaleError, match=r"energy\.npy: damaged or altered"):
         open_geometries(tmp_path)
 
 
@@ -122,11 +122,12 @@ def test_references_of_additive_energies_are_exact(geometries):
 def test_references_look_at_the_training_rows_only(tmp_path):
     arrays = flatten(list(additive_blocks()))
     header = write_store(tmp_path, "additive", ENTRY, arrays, ["m"] * 12, [], {})
-    train = fit_references(open_geometries(tmp_path), np.arange(60, 120))
-    energy = np.load(tmp_path / "energy.npy")
+    geometries = open_geometries(tmp_path)
+    energy = geometries.energy.copy()
     energy[: header["structures"]["unseen"]] += 1e6
-    np.save(tmp_path / "energy.npy", energy)
-    np.testing.assert_array_equal(fit_references(open_geometries(tmp_path), np.arange(60, 120)), train)
+    changed = type(geometries)(**{**vars(geometries), "energy": energy})
+    train = np.arange(60, 120)
+    np.testing.assert_array_equal(fit_references(changed, train), fit_references(geometries, train))
 
 
 def test_an_element_without_reference_is_named(geometries):

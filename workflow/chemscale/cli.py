@@ -52,12 +52,14 @@ def parser() -> argparse.ArgumentParser:
     v = verb("tune", _tune, "Find learning rates at the cheap end and the rule that carries them to other widths.")
     _add_settings(v, "the sweep's settings as JSON")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    _add_gpus(v)
 
     v = verb("train", _train, "Train one cell to its record; call it again after an interruption and it goes on.")
     _add_settings(v, "the cell's settings as JSON")
     v.add_argument("--out", type=Path, required=True, help="directory of the record")
     v.add_argument("--checkpoints", type=Path, help="directory of the state; default: OUT with .checkpoints appended")
     v.add_argument("--checkpoint-seconds", type=float, default=60, help="time between two checkpoints")
+    _add_gpus(v)
 
     v = verb("collect", _collect, "Gather the records of a study's cells into one table.")
     v.add_argument("results", type=Path, help="directory of the study's results")
@@ -87,6 +89,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser, about: str) -> None:
     command.add_argument("settings", metavar="SETTINGS.json", help=f"{about}; - for stdin")
+
+
+def _add_gpus(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--gpus", type=int, choices=[0, 1], default=1, help="0: stay on the CPU; 1: use a GPU if any")
 
 
 def _settings(options: argparse.Namespace) -> dict:
@@ -126,24 +132,24 @@ def _ingest(options: argparse.Namespace) -> None:
     ingest(source["name"], source["entry"], options.directory / source["file"], options.directory)
 
 
-def _prepare_training() -> object:
+def _prepare_training(options: argparse.Namespace) -> object:
     """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
-    from chemscale.training.devices import lease_gpu
+    from chemscale.training.devices import settle_device
     from chemscale.training.throughput import one_thread
 
     one_thread()
-    return lease_gpu()
+    return settle_device(options.gpus)
 
 
 def _tune(options: argparse.Namespace) -> None:
-    lease = _prepare_training()  # noqa: F841
+    lease = _prepare_training(options)  # noqa: F841
     from chemscale.training.tune import tune
 
     tune(_settings(options), options.out)
 
 
 def _train(options: argparse.Namespace) -> None:
-    lease = _prepare_training()  # noqa: F841
+    lease = _prepare_training(options)  # noqa: F841
     from chemscale.training.cell import train_cell
     from chemscale.training.state import Interrupted
 

@@ -1,5 +1,6 @@
 """From a study's YAML to a complete configuration, or to one error that names every problem."""
 
+import math
 from copy import deepcopy
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
         what = "no such dataset" if dataset is None else f"a dataset of the arm {dataset.get('arm')}"
         problems.append(f"{arm}.dataset: {settings['dataset']}: {what}; right would be one of {', '.join(fitting)}")
         return problems
+    if arm == "language":
+        problems += _context_problems(settings, dataset)
     available = training_examples(arm, dataset)
     wanted = {"data": max(settings["data"]), "tune.data": settings.get("tune", {}).get("data", 0)}
     for key, size in wanted.items():
@@ -111,6 +114,19 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
             problems.append(
                 f"{arm}.{key}: {size:,} is more than {settings['dataset']} has for training,"
                 f" {available:,} {EXAMPLES[arm]}"
+            )
+    return problems
+
+
+def _context_problems(settings: dict, dataset: dict) -> list[str]:
+    """Families whose longest sequence is shorter than the dataset's longest molecule; [EOS] is no input."""
+    problems = []
+    for family in settings["families"]:
+        longest = GPT_SHAPES[family](16).context + 1 if family in GPT_SHAPES else math.inf
+        if dataset.get("max_tokens", 0) > longest:
+            problems.append(
+                f"language.families.{family}: sees {longest:,} tokens, but {settings['dataset']} keeps molecules of"
+                f" {dataset['max_tokens']:,}; right would be max_tokens of at most {longest:,}, or chemgpt"
             )
     return problems
 

@@ -1,5 +1,6 @@
 """What the notebooks draw with: every figure from the runs table and the fits alone."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def exponent_text(curve: dict | None) -> str:
     exponent = curve["parameters"]["exponent"]
     interval = curve["intervals"].get("exponent")
     text = f"α = {exponent:.2f}"
-    return text + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval and None not in interval else "")
+    text += f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval and None not in interval else ""
+    floor = curve["parameters"].get("floor")
+    return text + (f" above a floor of {floor:.2g}" if floor else "")
 
 
 def sizes_in_order(runs: pd.DataFrame) -> list[str]:
@@ -95,14 +98,14 @@ def loss_against_data(
     """Loss against data, a curve per family and size; with laws unless `y` names another column than the fitted one."""
     column, default_label = LOSS[arm]
     table = finished(runs, arm)
-    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    figure, axes = plt.subplots(figsize=(7.2, 5.6))
     handles = []
     for family, of_family in table.groupby("family"):
         sizes = sizes_in_order(of_family)
         colours = sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:]
         if arm == "language":
             colours = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
-        for size, colour, marker in zip(sizes, colours, MARKERS, strict=False):
+        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
             of_size = of_family[of_family["size"] == size]
             draw_points(axes, of_size, "data", y or column, colour, marker)
             curve = law_along(fits, "data", family, {"size": size}) if y is None else None
@@ -124,9 +127,7 @@ def loss_against_data(
                       color="0.4", fontsize="small")  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel=DATA[arm], ylabel=label or default_label)
     plain_ticks(axes)
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1 + (len(handles) > 3), fontsize="small"
-    )
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1, fontsize="small")
     return figure
 
 
@@ -134,10 +135,10 @@ def loss_against_size(runs: pd.DataFrame, fits: dict, arm: str) -> Figure:
     """Loss against parameters, a curve per amount of data."""
     column, label = LOSS[arm]
     table = finished(runs, arm)
-    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    figure, axes = plt.subplots(figsize=(7.2, 5.6))
     amounts = sorted(table["data"].unique())
     handles = []
-    for (family, of_family), marker in zip(table.groupby("family"), MARKERS, strict=False):
+    for (family, of_family), marker in zip(table.groupby("family"), itertools.cycle(MARKERS), strict=False):
         for amount, colour in zip(amounts, sns.color_palette("mako_r", len(amounts) + 1)[1:], strict=True):
             of_amount = of_family[of_family["data"] == amount]
             draw_points(axes, of_amount, "parameters", column, colour, marker)
@@ -148,7 +149,7 @@ def loss_against_size(runs: pd.DataFrame, fits: dict, arm: str) -> Figure:
             handles.append(Line2D([], [], color=colour, marker=marker, label=text.rstrip()))
     axes.set(xscale="log", yscale="log", xlabel=PARAMETERS, ylabel=label)
     plain_ticks(axes)
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize="small")
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1, fontsize="small")
     return figure
 
 
@@ -176,7 +177,7 @@ def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
             panel.plot(curve["step"], curve["validation_loss"], color=colour, lw=1, ls="-" if cell.seed == 0 else "--")
             best = curve[curve["step"] == cell.best_step]
             panel.plot(best["step"], best["validation_loss"], "o", color=colour, ms=4)
-        unit = "nats per token" if arm == "language" else "eV²/Å²"
+        unit = "nats per token" if arm == "language" else "weighted squares, eV and Å"
         panel.set(xscale="log", yscale="log", title=f"{FAMILY_NAMES[family]} {size}")
         panel.set_xlabel("step")
         panel.set_ylabel(f"validation loss ({unit})")

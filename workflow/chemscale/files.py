@@ -49,3 +49,13 @@ def sha256(path: Path | str) -> str:
 def fingerprint(content: dict | list | str) -> str:
     """Hexadecimal SHA-256 of plain content, independent of the order of keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def require_unaltered(directory: Path, hashes: dict[str, str]) -> None:
+    """Raise ChemscaleError if a file of `hashes` (name to SHA-256) is missing from `directory` or has other bytes."""
+    for name, right in hashes.items():
+        path = directory / name
+        if not path.exists():
+            raise ChemscaleError(f"{path}: missing; make the dataset again")
+        if sha256(path) != right:
+            raise ChemscaleError(f"{path}: damaged or altered since it was written; make the dataset again")

@@ -15,6 +15,7 @@ TOKENS_PER_MOLECULE = 40
 
 CPU_FLOPS = 5e9  # per second on one core, at the small shapes that run there
 GPU_FLOPS = 5e13
+GPU_SECONDS_A_LAYER = 1e-3  # forward, backward and optimiser of one layer cannot be faster, however small it is
 CPU_HOURS = 4  # cells above this go to a GPU
 
 
@@ -30,6 +31,7 @@ class Cell:
     settings: dict
     parameters: int  # non-embedding
     flops: float  # estimated, of the whole training
+    launches: int  # layers run in all its steps: what bounds a small model on a GPU
 
     @property
     def name(self) -> str:
@@ -76,8 +78,8 @@ def _cell(config: dict, arm: str, family: str, depth: int | None, width: int, da
         "training": options["training"],
         "recipe": options["recipe"],
     }
-    parameters, flops = _cost(arm, family, depth, width, data, options["training"])
-    return Cell(arm, family, size, data, seed, settings, parameters, flops)
+    cost = _cost(arm, family, depth, width, data, options["training"])
+    return Cell(arm, family, size, data, seed, settings, *cost)
 
 
 def tuning_path(config: dict, arm: str, family: str) -> str:
@@ -112,19 +114,32 @@ def tuning_settings(config: dict, arm: str, family: str) -> dict:
     }
 
 
-def _cost(arm: str, family: str, depth: int | None, width: int, data: int, training: dict) -> tuple[int, float]:
-    """Non-embedding parameters and estimated training FLOPs, evaluations left out."""
+def _cost(arm: str, family: str, depth: int | None, width: int, data: int, training: dict) -> tuple[int, float, int]:
+    """Non-embedding parameters, estimated training FLOPs, and layers run; evaluations left out."""
     if arm == "language":
-        groups = GPT_SHAPES[family](width).parameters(VOCABULARY)
+        shape = GPT_SHAPES[family](width)
+        groups = shape.parameters(VOCABULARY)
         parameters = groups["matrices"] + groups["scalars"]
-        per_step = training["batch_tokens"] / TOKENS_PER_MOLECULE
-        units = training["batch_tokens"] * step_budget(data, per_step, training["steps"])
-        return parameters, 6 * (parameters + groups["embedding"]) * units
+        steps = step_budget(data, training["batch_tokens"] / TOKENS_PER_MOLECULE, training["steps"])
+        flops = 6 * (parameters + groups["embedding"]) * training["batch_tokens"] * steps
+        return parameters, flops, shape.layers * steps
     parameters = POTENTIAL_PARAMETERS[family](depth, width, elements=0)
-    per_step = training["batch_atoms"] / ATOMS_PER_STRUCTURE
-    units = training["batch_atoms"] * step_budget(data, per_step, training["steps"])
+    steps = step_budget(data, training["batch_atoms"] / ATOMS_PER_STRUCTURE, training["steps"])
     # filters run over pairs, and forces make the step a second derivative
-    return parameters, 12 * parameters * PAIRS_PER_ATOM / 3 * units
+    flops = 12 * parameters * PAIRS_PER_ATOM / 3 * training["batch_atoms"] * steps
+    return parameters, flops, 4 * depth * steps
+
+
+def tuning_resources(config: dict, arm: str, family: str, attempt: int = 1) -> dict[str, int]:
+    """What a family's sweep of learning rates asks of a machine: as one cell that trains all its trials."""
+    sweep = config[arm]["tune"]
+    depth = config[arm]["families"][family].get("depths", [None])[0]
+    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": sweep["steps"], "maximum": sweep["steps"]}
+    training = config[arm]["training"] | {"steps": steps}
+    costs = [_cost(arm, family, depth, width, sweep["data"], training) for width in sweep["widths"]]
+    rates = len(sweep["learning_rates"])
+    parameters, flops, launches = (values for values in zip(*costs, strict=True))
+    return _resources(max(parameters), rates * sum(flops), rates * sum(launches), attempt)
 
 
 def resources(cell: Cell, attempt: int = 1) -> dict[str, int]:
@@ -132,10 +147,14 @@ def resources(cell: Cell, attempt: int = 1) -> dict[str, int]:
 
     A time limit that is hit is no loss: the next attempt goes on from the checkpoint.
     """
-    cpu_hours = cell.flops / CPU_FLOPS / 3600
+    return _resources(cell.parameters, cell.flops, cell.launches, attempt)
+
+
+def _resources(parameters: int, flops: float, launches: int, attempt: int) -> dict[str, int]:
+    cpu_hours = flops / CPU_FLOPS / 3600
     gpu = int(cpu_hours > CPU_HOURS)
-    hours = cell.flops / GPU_FLOPS / 3600 if gpu else cpu_hours
-    memory = 2500 + 4 * 16 * cell.parameters / 1e6  # libraries; weights, gradients, Adam's moments, best weights
+    hours = max(flops / GPU_FLOPS, launches * GPU_SECONDS_A_LAYER) / 3600 if gpu else cpu_hours
+    memory = 2500 + 4 * 16 * parameters / 1e6  # libraries; weights, gradients, Adam's moments, best weights
     return {
         "mem_mb": round(memory * attempt),
         "runtime": round(min(max(10, 2 * 60 * hours), 24 * 60) * attempt),

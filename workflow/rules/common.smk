@@ -92,6 +92,18 @@ def cell_gpu(wildcards):
     return study.resources(cell_of(wildcards))["gpu"]
 
 
+def sweep_memory(wildcards, attempt):
+    return study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)["mem_mb"]
+
+
+def sweep_runtime(wildcards, attempt):
+    return study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)["runtime"]
+
+
+def sweep_gpu(wildcards):
+    return study.tuning_resources(config, wildcards.arm, wildcards.family)["gpu"]
+
+
 def sweep_settings(wildcards):
     """Settings of a family's sweep of learning rates, as JSON."""
     return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family))
@@ -125,5 +137,6 @@ def figures_of_study(wildcards):
 
 def configuration_arguments(wildcards):
     """How this Snakemake was told its configuration, for the one that writes the report."""
-    files = " ".join(f"'{Path(file).resolve()}'" for file in workflow.overwrite_configfiles)
-    return f"--configfile {files}" if files else ""
+    files = [str(Path(file).resolve()) for file in workflow.overwrite_configfiles]
+    pairs = [f"{key}={json.dumps(value)}" for key, value in workflow.config_settings.config.items()]
+    return [*(["--configfile", *files] if files else []), *(["--config", *pairs] if pairs else [])]

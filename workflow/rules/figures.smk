@@ -167,5 +167,5 @@ rule write_report:
         configuration=configuration_arguments,
     shell:
         r"""
-        snakemake figures --snakefile {params.snakefile:q} {params.configuration} --report {output.html:q} &>{log:q}
+        snakemake figures --snakefile {params.snakefile:q} {params.configuration:q} --report {output.html:q} &>{log:q}
         """

@@ -18,13 +18,14 @@ rule tune:
         "../../envs/chemscale.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=sweep_memory,
+        runtime=sweep_runtime,
+        gpu=sweep_gpu,
     params:
         settings=sweep_settings,
     shell:
         r"""
-        chemscale tune - --out {output.rates:q} <<<{params.settings:q} &>{log:q}
+        chemscale tune - --out {output.rates:q} --gpus {resources.gpu} <<<{params.settings:q} &>{log:q}
         """
 
 
@@ -59,6 +60,6 @@ rule train:
         checkpoints="results/{study}/checkpoints/{arm}/{family}/{size}/{data}/seed{seed}",
     shell:
         r"""
-        chemscale train - --out {params.record:q} --checkpoints {params.checkpoints:q} \
+        chemscale train - --out {params.record:q} --checkpoints {params.checkpoints:q} --gpus {resources.gpu} \
             <<<{params.settings:q} &>{log:q}
         """

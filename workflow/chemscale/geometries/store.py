@@ -9,7 +9,7 @@ import pandas as pd
 from ase.data import chemical_symbols
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
+from chemscale.files import atomic, fingerprint, read_json, require_unaltered, sha256, write_json
 
 # S structures of A atoms in all
 ARRAYS = {
@@ -123,7 +123,7 @@ def write_store(
         with atomic(directory / f"{key}.npy") as temporary:
             np.save(temporary, arrays[key])
     write_json(directory / "groups.json", groups)
-    hashes = {key: sha256(directory / f"{key}.npy") for key in ARRAYS}
+    hashes = {f"{key}.npy": sha256(directory / f"{key}.npy") for key in ARRAYS}
     header = {
         "name": name,
         "entry": entry,
@@ -148,24 +148,9 @@ def open_geometries(directory: Path | str) -> Geometries:
     """Memory-map a store; raise ChemscaleError if it is missing, unfinished or damaged."""
     directory = Path(directory)
     header = read_json(directory / "geometries.json")
-    arrays = {}
-    for key, dtype in ARRAYS.items():
-        path = directory / f"{key}.npy"
-        try:
-            # a plain array over the map: indexing numpy's memmap class costs several times as much
-            arrays[key] = np.asarray(np.load(path, mmap_mode="r"))
-        except (OSError, ValueError, EOFError) as error:
-            raise ChemscaleError(f"{path}: missing or damaged ({error}); make the dataset again") from None
-        structures, atoms = header["structures"]["total"], header["atoms"]
-        shape = {"energy": (structures,), "group": (structures,), "offsets": (structures + 1,), "z": (atoms,)}
-        shape = shape.get(key, (atoms, 3))
-        if arrays[key].shape != shape or arrays[key].dtype != dtype:
-            raise ChemscaleError(
-                f"{path}: holds {arrays[key].dtype} {arrays[key].shape} where geometries.json says "
-                f"{np.dtype(dtype)} {shape}; make the dataset again"
-            )
-    if arrays["offsets"][0] != 0 or arrays["offsets"][-1] != header["atoms"]:
-        raise ChemscaleError(f"{directory / 'offsets.npy'}: does not end at the last atom; make the dataset again")
+    require_unaltered(directory, header["sha256"])
+    # plain arrays over the maps: indexing numpy's memmap class costs several times as much
+    arrays = {key: np.asarray(np.load(directory / f"{key}.npy", mmap_mode="r")) for key in ARRAYS}
     return Geometries(directory, header, **arrays)
 
 

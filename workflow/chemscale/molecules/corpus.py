@@ -10,7 +10,7 @@ import pandas as pd
 import rdkit
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
+from chemscale.files import atomic, fingerprint, read_json, require_unaltered, sha256, write_json
 from chemscale.molecules.encoding import Encoded, Failure, encode_lines
 from chemscale.molecules.reading import read_lines
 from chemscale.molecules.vocabulary import (
@@ -106,28 +106,11 @@ def open_corpus(directory: Path | str) -> Corpus:
     """Memory-map a token store; raise ChemscaleError if it is missing, unfinished or damaged."""
     directory = Path(directory)
     header = read_json(directory / "corpus.json")
+    require_unaltered(directory, header["sha256"])
     vocabulary = read_vocabulary(directory / "vocabulary.json")
-    if fingerprint(vocabulary) != header["vocabulary"]["sha256"]:
-        raise ChemscaleError(f"{directory / 'vocabulary.json'}: not the one of corpus.json; make the dataset again")
-    tokens = _mapped(directory / "tokens.npy", TOKENS, header["tokens"]["stored"])
-    offsets = _mapped(directory / "offsets.npy", OFFSETS, header["molecules"]["total"] + 1)
-    if offsets[0] != 0 or offsets[-1] != len(tokens):
-        raise ChemscaleError(f"{directory / 'offsets.npy'}: does not end at the last token; make the dataset again")
+    # plain arrays over the maps: indexing numpy's memmap class costs several times as much
+    tokens, offsets = (np.asarray(np.load(directory / file, mmap_mode="r")) for file in ("tokens.npy", "offsets.npy"))
     return Corpus(directory, header, vocabulary, tokens, offsets)
-
-
-def _mapped(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
-    try:
-        # a plain array over the map: indexing numpy's memmap class costs several times as much
-        array = np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError, EOFError) as error:
-        raise ChemscaleError(f"{path}: missing or damaged ({error}); make the dataset again") from None
-    if array.shape != (length,) or array.dtype != dtype:
-        raise ChemscaleError(
-            f"{path}: holds {array.dtype} {array.shape} where corpus.json says {dtype} ({length},); "
-            "make the dataset again"
-        )
-    return array
 
 
 def _require_same(raw: Path, right: str) -> None:

@@ -18,10 +18,10 @@ STILL_FALLING = 0.03  # relative gain in error over the last evaluation interval
 
 
 class NonFiniteLoss(Exception):
-    """The training loss became infinite or not a number at `step`."""
+    """A loss, or the weights, became infinite or not a number at `step`."""
 
     def __init__(self, step: int):
-        super().__init__(f"training loss not finite at step {step}")
+        super().__init__(f"loss not finite at step {step}")
         self.step = step
 
 
@@ -35,8 +35,9 @@ class FiniteLoss(pl.Callback):
 
     @staticmethod
     def check(trainer, cell) -> None:
-        # one non-finite step makes the sum non-finite
-        if not math.isfinite(cell.window[0].item()):
+        # one non-finite loss makes the sum non-finite, and a non-finite gradient the weights though the loss was finite
+        weights = torch.stack([weight.isfinite().all() for weight in cell.model.parameters()]).all()
+        if not (math.isfinite(cell.window[0].item()) and weights):
             raise NonFiniteLoss(trainer.global_step)
 
 
@@ -103,6 +104,8 @@ class Evaluation(pl.Callback):
 
     def _judge(self, loss: float, step: int, cell) -> bool:
         """Keep the weights if they are the best so far; True when patience is over."""
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(step)
         self.since_best = 0 if loss < self.best_loss * (1 - IMPROVEMENT) else self.since_best + 1
         if loss < self.best_loss:
             self.best_loss, self.best_step = loss, step
@@ -112,6 +115,10 @@ class Evaluation(pl.Callback):
     def losses(self) -> list[float]:
         """Validation losses in order."""
         return [row["validation_loss"] for row in self.history if "validation_loss" in row]
+
+    def last_evaluated(self) -> dict:
+        """The last row of the history with an evaluation; empty before the first."""
+        return next((row for row in reversed(self.history) if "validation_loss" in row), {})
 
     def undertrained(self, degree: int) -> bool:
         """Whether the validation error still fell by more than `STILL_FALLING` over the last evaluation interval.

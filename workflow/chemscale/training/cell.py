@@ -85,6 +85,8 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
     while True:
         cell = Cell(task, ledger.halvings)
         evaluation = Evaluation(training["evaluations"], training["patience"])
+        if ledger.halvings > HALVINGS:  # an earlier attempt had given up, but was killed before it could say so
+            return cell, evaluation, _reason(ledger)
         checkpointing = Checkpointing(checkpoints, identity, checkpoint_seconds, ledger)
         resume = newest_checkpoint(checkpoints, identity)
         if resume:
@@ -95,6 +97,11 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
         except NonFiniteLoss as error:
             ledger.non_finite(error.step)
             if ledger.halvings > HALVINGS:
-                return cell, evaluation, f"{error}, and again after {HALVINGS} halvings of the learning rate"
+                return cell, evaluation, _reason(ledger)
             print(f"{error}; learning rate halved, back to the last checkpoint", file=sys.stderr)
             task = make_task(settings)  # fresh weights, in case there is no checkpoint to go back to
+
+
+def _reason(ledger: Ledger) -> str:
+    steps = ", ".join(f"{step:,}" for step in ledger.non_finite_steps)
+    return f"loss not finite at steps {steps}, the learning rate being halved between the tries"

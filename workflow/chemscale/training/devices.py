@@ -7,9 +7,18 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+
+def settle_device(gpus: int) -> object | None:
+    """Hide all GPUs if `gpus` is 0, else lease one where there are any; to be called before torch is imported."""
+    if gpus:
+        return lease_gpu()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    return None
 
 
 def lease_gpu() -> object | None:
@@ -20,11 +29,12 @@ def lease_gpu() -> object | None:
     """
     if "CUDA_VISIBLE_DEVICES" in os.environ or not shutil.which("nvidia-smi"):
         return None
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout.splitlines()
-    return lease(len(listed), Path(tempfile.gettempdir()) / f"chemscale-gpus-{os.getuid()}") if listed else None
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    devices = sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
+    return lease(devices, Path(tempfile.gettempdir()) / f"chemscale-gpus-{os.getuid()}") if devices else None
 
 
-def lease(devices: int, directory: Path, seconds_between_tries: float = 2) -> object:
+def lease(devices: int, directory: Path, seconds_between_tries: float = 15) -> object:
     """Lock one of `devices` files in `directory`, waiting while all are taken, and export its number."""
     directory.mkdir(exist_ok=True)
     while True:
@@ -37,4 +47,5 @@ def lease(devices: int, directory: Path, seconds_between_tries: float = 2) -> ob
                 continue
             os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
             return lock
+        print(f"all {devices} GPUs of this machine are leased; waiting for one", file=sys.stderr)
         time.sleep(seconds_between_tries)

@@ -34,6 +34,15 @@ class Cell(pl.LightningModule):
         # called after a checkpoint is restored, so the stream goes on with the batch that comes next
         return DataLoader(self.task.batches(first=self.trainer.global_step), batch_size=None)
 
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        # optimiser and schedule carry the rate they were saved with; a halved one has to hold after a restart too
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group["lr"] *= self.learning_rate / group["initial_lr"]
+                group["initial_lr"] = self.learning_rate
+        for state in checkpoint["lr_schedulers"]:
+            state["base_lrs"] = [self.learning_rate] * len(state["base_lrs"])
+
     def training_step(self, batch, index: int) -> torch.Tensor:
         loss, work = self.task.loss(batch)
         self.work += work.to(self.work)

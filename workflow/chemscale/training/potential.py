@@ -8,7 +8,7 @@ from torch import Tensor
 
 from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, evaluation_batches, gather
-from chemscale.geometries.references import fit_references
+from chemscale.geometries.references import fit_references, require_elements
 from chemscale.geometries.store import open_geometries
 from chemscale.models.accounting import counted_flops
 from chemscale.models.potentials import build_potential, energy_and_forces
@@ -29,6 +29,8 @@ class PotentialTask:
         self.data_identity = self.geometries.header["fingerprint"]
         self.rows = self.geometries.rows("train", settings["data"])
         self.references = fit_references(self.geometries, self.rows)  # eV, per element
+        for split in ("validation", *self.final_splits):
+            require_elements(self.references, self.geometries, self.geometries.rows(split))
         self.model = build_potential(
             settings["family"], settings["depth"], settings["width"], settings["training"]["cutoff"]
         )

@@ -6,12 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import torch
 from safetensors.torch import save_file
 
 from chemscale import __version__
 from chemscale.files import atomic, read_json, write_json
 from chemscale.models.accounting import non_embedding, parameter_groups
 from chemscale.training.callbacks import Evaluation
+from chemscale.training.loop import device
 from chemscale.training.throughput import gemm_ceiling, peak_memory_mb
 
 LIBRARIES = ("torch", "pytorch-lightning", "schnetpack", "selfies", "rdkit", "tblite")
@@ -32,6 +34,7 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
     task = cell.task
     groups = parameter_groups(task.model)
     counts = task.counts()
+    where = device()  # not the module's: Lightning has moved it to the CPU by now
     units, flops = cell.work.tolist()
     seconds = evaluation.training_seconds
     losses = evaluation.losses()
@@ -56,11 +59,13 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
         "train_loss": evaluation.history[-1]["train_loss"] if evaluation.history else None,
         "validation_loss": losses[-1] if losses else None,
         "validation_loss_best": evaluation.best_loss if losses else None,
+        "validation_loss_se": evaluation.last_evaluated().get("validation_loss_se"),
         "training_seconds": seconds,
-        "units_per_second": units / seconds,
-        "gemm_share": flops / seconds / gemm_ceiling(cell.device.type),
-        **{f"peak_memory_{where}_mb": mb for where, mb in peak_memory_mb(cell.device.type).items()},
-        "device": cell.device.type,
+        "units_per_second": units / seconds if seconds else None,
+        "gemm_share": flops / seconds / gemm_ceiling(where) if seconds else None,
+        **{f"peak_memory_{place}_mb": mb for place, mb in peak_memory_mb(where).items()},
+        "device": where,
+        "device_name": torch.cuda.get_device_name() if where == "cuda" else platform.machine(),
         "host": platform.node(),
         "versions": {
             "chemscale": __version__,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import read_json, write_json
+from chemscale.files import atomic, read_json, write_json
 
 KEPT = 2  # checkpoints; the older one serves when the newest cannot be read
 
@@ -32,7 +32,8 @@ def save_checkpoint(trainer, directory: Path, identity: str) -> None:
     """Save the trainer's whole state under its step, atomically, and drop all but the newest."""
     path = directory / f"step-{trainer.global_step}.ckpt"
     write_json(directory / "identity.json", {"identity": identity})
-    trainer.save_checkpoint(path)  # Lightning writes to a temporary name and renames
+    with atomic(path) as temporary:
+        trainer.save_checkpoint(temporary)
     for old in checkpoints(directory)[KEPT:]:
         old.unlink()
 
@@ -64,9 +65,12 @@ def newest_checkpoint(directory: Path, identity: str) -> Path | None:
 
 @contextmanager
 def one_writer(directory: Path) -> Iterator[None]:
-    """Hold the cell's lock; wait while another process has it. The kernel frees it even after kill -9."""
+    """Hold the lock of a cell's state; wait while another process has it. The kernel frees it even after kill -9.
+
+    The lock lies beside `directory`, which is deleted at the end: a lock within it would no longer lock anyone out.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / "lock", "a+") as lock:
+    with open(directory.with_name(f"{directory.name}.lock"), "a+") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +107,12 @@ class Ledger:
     @property
     def halvings(self) -> int:
         """How often the learning rate was halved, over all attempts."""
-        return sum(len(attempt.get("non_finite_at", [])) for attempt in self.attempts)
+        return len(self.non_finite_steps)
+
+    @property
+    def non_finite_steps(self) -> list[int]:
+        """Steps at which the loss became non-finite, over all attempts."""
+        return [step for attempt in self.attempts for step in attempt.get("non_finite_at", [])]
 
     @property
     def seconds(self) -> float:

@@ -5,12 +5,14 @@ learn fast have a low one. It ranks learning rates long before losses converge (
 2023; its use there: notes in docs/decisions.md).
 """
 
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from chemscale.files import write_json
+from chemscale.errors import ChemscaleError
+from chemscale.files import read_json, write_json
 from chemscale.training.callbacks import Evaluation, NonFiniteLoss
 from chemscale.training.cell import make_task
 from chemscale.training.loop import Cell, fit
@@ -31,11 +33,13 @@ def tune(settings: dict, out: Path) -> dict:
     the rule log(rate) = intercept + slope·log(width). It knows no other widths: a new one needs no new sweep.
     """
     plan = settings["tune"]
-    trials = []
-    for width in plan["widths"]:
-        for rate in plan["learning_rates"]:
-            trials.append({"width": width, "learning_rate": rate, **_trial(settings, width, rate)})
-            print(f"width {width} learning rate {rate:g}: TSE {trials[-1]['tse']}", file=sys.stderr)
+    done = out.with_suffix(".trials")  # so that a killed sweep goes on with the trial it was at
+    known = read_json(done) if done.exists() else {}
+    trials = known.get("trials", []) if known.get("settings") == settings else []
+    for width, rate in list(itertools.product(plan["widths"], plan["learning_rates"]))[len(trials) :]:
+        trials.append({"width": width, "learning_rate": rate, **_trial(settings, width, rate)})
+        print(f"width {width} learning rate {rate:g}: TSE {trials[-1]['tse']}", file=sys.stderr)
+        write_json(done, {"settings": settings, "trials": trials})
     best = [best_rate(width, [trial for trial in trials if trial["width"] == width]) for width in plan["widths"]]
     rule = rate_rule(trials)
     result = {
@@ -45,6 +49,7 @@ def tune(settings: dict, out: Path) -> dict:
         "rule": rule,
     }
     write_json(out, result)
+    done.unlink(missing_ok=True)
     return result
 
 
@@ -68,6 +73,8 @@ def _trial(settings: dict, width: int, rate: float) -> dict:
 def best_rate(width: int, trials: list[dict]) -> dict:
     """Rate of lowest TSE, refined by the parabola through its neighbours in log rate; "edge" if it has but one."""
     finite = sorted((t for t in trials if t["tse"] is not None), key=lambda t: t["learning_rate"])
+    if not finite:
+        raise ChemscaleError(f"tune: every learning rate of the sweep diverged at width {width}; add lower ones")
     x = np.log([trial["learning_rate"] for trial in finite])
     y = np.array([trial["tse"] for trial in finite])
     i = int(np.argmin(y))
@@ -85,7 +92,8 @@ def rate_rule(trials: list[dict]) -> dict:
 
     One parabola in log rate, with a height of its own for every width and a minimum on the rule's line, fitted by
     least squares to log TSE: single best rates are too noisy to draw a line through. The slope is kept within
-    `SLOPES`, and is zero for a single width; a sweep without a minimum gives the geometric mean of the best rates.
+    `SLOPES`, and is zero for a single width and for trials too few or too flat to tell; without a minimum the rule is
+    the geometric mean of the best rates.
     """
     near = [trial for trial in trials if trial["tse"] is not None and trial["tse"] <= NEAR * _lowest(trials, trial)]
     x = np.log([trial["learning_rate"] for trial in near])
@@ -93,14 +101,18 @@ def rate_rule(trials: list[dict]) -> dict:
     w = np.log([trial["width"] for trial in near])
     heights = (w[:, None] == np.unique(w)).astype(float)  # (trials, widths)
     several = heights.shape[1] > 1
-    columns = [heights, x[:, None] ** 2, x[:, None], *([(x * w)[:, None]] if several else [])]
-    *_, k, p, q = [*np.linalg.lstsq(np.hstack(columns), y, rcond=None)[0], *([] if several else [0.0])]
-    slope = float(np.clip(-q / (2 * k), *SLOPES)) if k > 0 else 0.0
+    columns = np.hstack([heights, x[:, None] ** 2, x[:, None], *([(x * w)[:, None]] if several else [])])
+    solution, _, rank, _ = np.linalg.lstsq(columns, y, rcond=None)
+    k, q = (solution[-3], solution[-1]) if several else (solution[-2], 0.0)
+    determined = rank == columns.shape[1] and k > 0
+    slope = float(np.clip(-q / (2 * k), *SLOPES)) if determined else 0.0
     # with the slope settled, the minimum is that of one parabola in the rates brought to width 1
     shifted = x - slope * w
-    *_, k, p = np.linalg.lstsq(np.hstack([heights, shifted[:, None] ** 2, shifted[:, None]]), y, rcond=None)[0]
+    columns = np.hstack([heights, shifted[:, None] ** 2, shifted[:, None]])
+    (*_, k, p), _, rank, _ = np.linalg.lstsq(columns, y, rcond=None)
     lowest = shifted[np.argmin(y[:, None] + np.where(heights > 0, 0, np.inf), axis=0)]
-    intercept = float(np.clip(-p / (2 * k), shifted.min(), shifted.max())) if k > 0 else float(lowest.mean())
+    determined = rank == columns.shape[1] and k > 0
+    intercept = float(np.clip(-p / (2 * k), shifted.min(), shifted.max())) if determined else float(lowest.mean())
     return {"intercept": intercept, "slope": slope}
 
 
