@@ -39,9 +39,8 @@ def main(study: str = "default") -> None:
     table = pd.DataFrame(rows, columns=["stage", "core_s", "peak_mb"])
     table["share"] = table["core_s"] / table["core_s"].sum()
     print(table.to_string(index=False, float_format=lambda x: f"{x:.2f}" if x < 1 else f"{x:.0f}"))
-    print(
-        f"all {table['core_s'].sum():.0f} s of a core, training {training:.0f} s, start-up a job {startup.median():.1f} s"
-    )
+    total = table["core_s"].sum()
+    print(f"all {total:.0f} s of a core, training {training:.0f} s, start-up a job {startup.median():.1f} s")
 
 
 if __name__ == "__main__":

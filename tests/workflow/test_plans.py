@@ -60,7 +60,7 @@ def test_settings_of_every_cell_are_in_the_plan(clone):
 
 
 def test_large_cells_ask_for_more_and_for_a_gpu(clone):
-    output = snakemake(clone, "--dry-run", "--configfile", PAPER, "training")
+    output = snakemake(clone, "training", "--dry-run", "--configfile", PAPER)
     asked = dict(re.findall(r"output: \S+/(chemgpt/\S+/\d+/seed\d)/metrics.*?resources: ([^\n]*)", output, re.DOTALL))
     small, large = asked["chemgpt/w16/100/seed0"], asked["chemgpt/w2048/9000000/seed0"]
     memory = [int(re.search(r"mem_mb=(\d+)", text)[1]) for text in (small, large)]

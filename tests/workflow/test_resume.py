@@ -94,6 +94,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(arm, cell_settings, t
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_two_writers_train_a_cell_once(arm, cell_settings, tmp_path):
+    longer = cell_settings["training"] | {
+        "steps": cell_settings["training"]["steps"] | {"minimum": 400, "maximum": 400}
+    }
+    cell_settings |= {"training": longer}  # so that the second comes while the first trains
     first = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 1, first)
     second = start(cell_settings, tmp_path)
