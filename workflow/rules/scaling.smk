@@ -22,7 +22,7 @@ rule collect:
     conda:
         "../../envs/chemscale.yaml"
     params:
-        cells="\n".join(CELLS),
+        cells="\n".join(sorted(CELLS)),
         results="results/{study}",
         tables=subpath(output.runs, parent=True),
     shell:
