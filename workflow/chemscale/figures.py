@@ -177,10 +177,9 @@ def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
             panel.plot(curve["step"], curve["validation_loss"], color=colour, lw=1, ls="-" if cell.seed == 0 else "--")
             best = curve[curve["step"] == cell.best_step]
             panel.plot(best["step"], best["validation_loss"], "o", color=colour, ms=4)
-        unit = "nats per token" if arm == "language" else "weighted squares, eV and Å"
         panel.set(xscale="log", yscale="log", title=f"{FAMILY_NAMES[family]} {size}")
         panel.set_xlabel("step")
-        panel.set_ylabel(f"validation loss ({unit})")
+        panel.set_ylabel("validation loss")
         plain_ticks(panel, x=False)
         handles = [Line2D([], [], color=colours[amount], label=f"{amount:,}") for amount in amounts]
         panel.legend(
