@@ -23,7 +23,7 @@ from chemscale.molecules.vocabulary import (
 )
 
 SPLITS = ("test", "validation", "train")  # in the order stored
-TOKENS, OFFSETS = np.dtype(np.uint16), np.dtype(np.int64)
+TOKENS = np.dtype(np.uint16)
 
 
 @dataclass(frozen=True)
