@@ -41,6 +41,7 @@ def weights(directory: Path) -> bytes:
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
     """Kill −9 at two different steps, and SIGTERM at a third, against an uninterrupted run."""
+    cell_settings["training"]["steps"] |= {"minimum": 150, "maximum": 150}  # none ends before its signal comes
     whole = start(cell_settings, tmp_path, "whole", checkpoint_seconds=60)
     assert whole.wait() == 0, whole.stderr.read()
 
@@ -94,15 +95,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(arm, cell_settings, t
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_two_writers_train_a_cell_once(arm, cell_settings, tmp_path):
-    longer = cell_settings["training"] | {
-        "steps": cell_settings["training"]["steps"] | {"minimum": 400, "maximum": 400}
-    }
-    cell_settings |= {"training": longer}  # so that the second comes while the first trains
     first = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 1, first)
+    first.send_signal(signal.SIGSTOP)  # it would end before the second has imported torch
     second = start(cell_settings, tmp_path)
+    message = second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
     assert first.wait() == 0 and second.wait() == 0
-    message = second.stderr.read()
     assert f"another process trains this cell (process {first.pid}" in message
-    assert "already trained with these settings" in message
+    assert "already trained with these settings" in second.stderr.read()
     assert json.loads((tmp_path / "cell" / "metrics.json").read_text())["attempts"] == 1
