@@ -1,6 +1,7 @@
 """What the rules ask of the study: its cells, their paths and their resources. No rule is here."""
 
 import json
+import math
 from pathlib import Path
 
 import yaml
@@ -86,6 +87,11 @@ def cell_memory(wildcards, attempt):
 
 def cell_runtime(wildcards, attempt):
     return study.resources(cell_of(wildcards), attempt)["runtime"]
+
+
+def cell_priority(wildcards):
+    """Large cells first, so that none is left to run alone at the end: decades of FLOPs."""
+    return math.log10(cell_of(wildcards).flops)
 
 
 def cell_gpu(wildcards):

@@ -14,6 +14,7 @@ rule label:
         "logs/data/{dataset}/label.tsv"
     wildcard_constraints:
         dataset=datasets_from("potential", "thermal"),
+    priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"
     threads: 2
@@ -40,6 +41,7 @@ rule fetch_geometries:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
         dataset=datasets_from("potential", "ani1x"),
+    priority: 100
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -64,6 +66,7 @@ rule ingest:
         "logs/data/{dataset}/ingest.tsv"
     wildcard_constraints:
         dataset=datasets_from("potential", "ani1x"),
+    priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"
     resources:

@@ -14,6 +14,7 @@ rule fetch_molecules:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
         dataset=datasets_from("language"),
+    priority: 100
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -42,6 +43,7 @@ rule encode:
         "logs/data/{dataset}/encode.tsv"
     wildcard_constraints:
         dataset=datasets_from("language"),
+    priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"
     threads: 2

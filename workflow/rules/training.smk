@@ -14,6 +14,7 @@ rule tune:
         "logs/{study}/tune/{arm}/{family}.log",
     benchmark:
         "logs/{study}/tune/{arm}/{family}.tsv"
+    priority: 50  # trainings wait for it
     conda:
         "../../envs/chemscale.yaml"
     threads: 1
@@ -47,6 +48,7 @@ rule train:
         "logs/{study}/train/{arm}/{family}/{size}/{data}/seed{seed}.log",
     benchmark:
         "logs/{study}/train/{arm}/{family}/{size}/{data}/seed{seed}.tsv"
+    priority: cell_priority
     conda:
         "../../envs/chemscale.yaml"
     threads: 1
