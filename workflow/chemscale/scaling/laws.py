@@ -1,28 +1,19 @@
-"""The forms of a scaling law, as data: a loss that is a sum of power-law terms.
+"""The forms of a scaling law, as data: a loss that is a sum of terms, each of which falls with model size or data.
 
-    L(x) = Σ_k c_k · Π x^(−α_k),   with α = 0 for the floor (the irreducible loss)
-
-In logs, log L = logsumexp over k of (log c_k − α_k log x), and the argument is linear in (log c, α). So one function
-serves every form, with exact first and second derivatives, and a form is no more than the names of its terms.
+In logs, log L = logsumexp over the terms' logs u_k(θ). With s_k the share of term k in L, the gradient of log L is
+Σ s_k ∂u_k and its Hessian Σ s_k (∂u_k ∂u_kᵀ + ∂²u_k) minus the gradient's outer product. So one function serves every
+form, and a form is no more than its terms (terms.py).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.terms import BrokenPower, Floor, KaplanTerm, Power, RepeatedData, Scaling, ShiftedPower
 
-
-@dataclass(frozen=True)
-class Term:
-    """One power-law term: the names of its coefficient, of its exponent and of the variable it falls with.
-
-    A term without an exponent is the floor.
-    """
-
-    coefficient: str
-    exponent: str | None = None
-    variable: str | None = None
+Term = Power | Floor | ShiftedPower | BrokenPower | KaplanTerm | RepeatedData
 
 
 @dataclass(frozen=True)
@@ -36,50 +27,108 @@ class Form:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(term.variable for term in self.terms if term.variable))
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.variables))
 
     @property
-    def coefficients(self) -> tuple[str, ...]:
-        return tuple(term.coefficient for term in self.terms)
+    def kinds(self) -> dict[str, str]:
+        """What each parameter is (coefficient, exponent, floor, …), in the order of a parameter vector."""
+        return {name: kind for term in self.terms for name, kind in zip(term.parameters, term.kinds, strict=True)}
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names in the order of a parameter vector; terms that share an exponent have one between them."""
+        return tuple(self.kinds)
+
+    def of_kind(self, *kinds: str) -> tuple[str, ...]:
+        return tuple(name for name, kind in self.kinds.items() if kind in kinds)
 
     @property
     def exponents(self) -> tuple[str, ...]:
-        return tuple(term.exponent for term in self.terms if term.exponent)
+        return self.of_kind("exponent")
 
     @property
     def floor(self) -> str | None:
         """Name of the irreducible loss, None for a form without one."""
-        return next((term.coefficient for term in self.terms if term.exponent is None), None)
+        return next(iter(self.of_kind("floor")), None)
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names in the order of a parameter vector: coefficients, then exponents."""
-        return self.coefficients + self.exponents
+    def variable_of(self, exponent: str) -> tuple[str, ...]:
+        """The variables that an exponent belongs to."""
+        if exponent in KaplanTerm.parameters and any(isinstance(term, KaplanTerm) for term in self.terms):
+            return ({"alpha": "N", "beta": "D"}[exponent],)
+        return tuple(term.variables[0] for term in self.terms if exponent in term.parameters)
+
+    def scaling(self, x: dict[str, np.ndarray]) -> Scaling:
+        """Centre and unit of every variable; those that share an exponent share their unit."""
+        logs = {name: np.log(x[name]) for name in self.variables}
+        unit = {name: float(values.std()) or 1.0 for name, values in logs.items()}
+        for exponent in self.exponents:
+            shared = [unit[name] for name in self.variable_of(exponent)]
+            unit |= dict.fromkeys(self.variable_of(exponent), float(np.mean(shared)))
+        return Scaling({name: float(values.mean()) for name, values in logs.items()}, unit)
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """θ (..., parameters) as the numbers of the formula: coefficients in units of loss, exponents."""
+        values = {}
+        for term in self.terms:
+            values |= term.plain(scaling, theta[..., self.places(term)])
+        return {name: values[name] for name in self.parameters}
+
+    def places(self, term: Term) -> list[int]:
+        """Where the term's own parameters are in a parameter vector."""
+        return [self.parameters.index(name) for name in term.parameters]
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> "Law":
+        """The form at fixed points."""
+        return Law(len(self.parameters), [(self.places(term), term.bind(scaling, x)) for term in self.terms])
 
 
+POWER, FLOOR = Power("coefficient", "exponent", "x"), Floor("floor")
+ALPHA, BETA, E = Power("A", "alpha", "N"), Power("B", "beta", "D"), Floor("E")
+HOFFMANN = "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2"
+KAPLAN = "Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5"
 FORMS = {
     form.name: form
     for form in (
+        Form("power", "L = A x^-α", "Hestness et al. 2017, arXiv:1712.00409", (POWER,)),
+        Form("power_floor", "L = E + A x^-α", "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1", (POWER, FLOOR)),
         Form(
-            name="power",
-            formula="L = A x^-α",
-            source="Hestness et al. 2017, arXiv:1712.00409",
-            terms=(Term("coefficient", "exponent", "x"),),
+            "shifted",
+            "L = A (x + x₀)^-α",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M3",
+            (ShiftedPower("coefficient", "exponent", "shift", "x"),),
         ),
         Form(
-            name="power_floor",
-            formula="L = E + A x^-α",
-            source="Henighan et al. 2020, arXiv:2010.14701, eq. 1.1",
-            terms=(Term("coefficient", "exponent", "x"), Term("floor")),
+            "shifted_floor",
+            "L = E + A (x + x₀)^-α",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M3",
+            (ShiftedPower("coefficient", "exponent", "shift", "x"), FLOOR),
         ),
         Form(
-            name="joint",
-            formula="L = E + A N^-α + B D^-β",
-            source="Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
-            terms=(Term("A", "alpha", "N"), Term("B", "beta", "D"), Term("E")),
+            "broken",
+            "L = E + A x^-c₀ (1 + (x/d)^(1/f))^(-c₁f)",
+            "Caballero et al. 2023, arXiv:2210.14891, eq. 1, one break",
+            (BrokenPower("coefficient", "exponent", "change", "break", "width", "x"), FLOOR),
+        ),
+        Form("joint", "L = E + A N^-α + B D^-β", HOFFMANN, (ALPHA, BETA, E)),
+        Form("joint_no_floor", "L = A N^-α + B D^-β", HOFFMANN + " with E = 0", (ALPHA, BETA)),
+        Form(
+            "joint_tied",
+            "L = E + A N^-α + B D^-α",
+            HOFFMANN + " with α = β, as in Muennighoff et al. 2023, arXiv:2305.16264",
+            (ALPHA, Power("B", "alpha", "D"), E),
+        ),
+        Form("kaplan", "L = ((A/N)^(α/β) + B/D)^β", KAPLAN, (KaplanTerm(),)),
+        Form("kaplan_floor", "L = E + ((A/N)^(α/β) + B/D)^β", KAPLAN + ", with a floor", (KaplanTerm(), E)),
+        Form(
+            "repeated",
+            "L = E + A N^-α + B D'^-β, D' = U (1 + R*(1 − exp(−R/R*))), R = D/U − 1",
+            "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, repeated data only",
+            (ALPHA, RepeatedData("B", "beta", "repeats", "D", "U"), E),
         ),
     )
 }
+CURVES = tuple(name for name, form in FORMS.items() if form.variables == ("x",))
+SURFACES = tuple(name for name in FORMS if name not in CURVES)
 
 
 def named_form(name: str) -> Form:
@@ -90,64 +139,59 @@ def named_form(name: str) -> Form:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """Centre and unit of each log x, fixed by the points fitted, so that every parameter is of order one.
+class Law:
+    """A form at fixed points, as a function of θ (batch, parameters)."""
 
-    A parameter vector θ holds log c_k at the centre of the points, then α · unit.
-    """
+    size: int
+    terms: list[tuple[list[int], Callable]]
 
-    form: Form
-    centre: dict[str, float]
-    unit: dict[str, float]
+    def log_loss(self, theta: np.ndarray) -> np.ndarray:
+        """log L of the points, (batch, points)."""
+        return _sum([evaluate(theta[:, places])[0] for places, evaluate in self.terms])[0]
 
-    @classmethod
-    def of(cls, form: Form, x: dict[str, np.ndarray]) -> "Scaling":
-        log_x = {name: np.log(x[name]) for name in form.variables}
-        return cls(
-            form,
-            {name: float(values.mean()) for name, values in log_x.items()},
-            {name: float(values.std()) for name, values in log_x.items()},
-        )
+    def gradient(self, theta: np.ndarray) -> np.ndarray:
+        """Gradient of log L by θ, (batch, points, parameters)."""
+        parts = [evaluate(theta[:, places]) for places, evaluate in self.terms]
+        return self._gradient(parts, _sum([u for u, _, _ in parts])[1])
 
-    def design(self, x: dict[str, np.ndarray]) -> np.ndarray:
-        """Constant matrix G with log term_k(x_i) = Σ_p G[i, k, p] θ_p, (points, terms, parameters)."""
-        names = self.form.parameters
-        points = len(next(iter(x.values()))) if x else 1
-        design = np.zeros((points, len(self.form.terms), len(names)))
-        for k, term in enumerate(self.form.terms):
-            design[:, k, k] = 1
-            if term.exponent:
-                centred = (np.log(x[term.variable]) - self.centre[term.variable]) / self.unit[term.variable]
-                design[:, k, names.index(term.exponent)] = -centred
-        return design
+    def _gradient(self, parts: list, shares: list[np.ndarray]) -> np.ndarray:
+        gradient = np.zeros((*shares[0].shape, self.size))
+        for (places, _), (_, slope, _), share in zip(self.terms, parts, shares, strict=True):
+            gradient[..., places] += share[..., None] * slope
+        return gradient
 
-    def plain(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """θ (..., parameters) as the numbers of the formula: coefficients in units of loss, exponents."""
-        values = {}
-        for k, term in enumerate(self.form.terms):
-            log_coefficient = theta[..., k]
-            if term.exponent:
-                alpha = theta[..., self.form.parameters.index(term.exponent)] / self.unit[term.variable]
-                values[term.exponent] = alpha
-                log_coefficient = log_coefficient + alpha * self.centre[term.variable]
-            values[term.coefficient] = np.exp(log_coefficient)
-        return {name: values[name] for name in self.form.parameters}
+    def curvature(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]:
+        """log L (batch, points), its gradient (batch, points, parameters), and a function for Hessians.
 
+        The function takes the first and second derivative of a loss by log L, each (batch, points), and returns the
+        Hessian of the loss summed over points, (batch, parameters, parameters).
+        """
+        parts = [evaluate(theta[:, places]) for places, evaluate in self.terms]
+        log_l, shares = _sum([u for u, _, _ in parts])
+        gradient = self._gradient(parts, shares)
 
-def log_loss(design: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log L of the points, and the share of each term in L.
+        def hessian(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            total = np.matmul(gradient.transpose(0, 2, 1) * (second - first)[:, None, :], gradient)
+            for (places, _), (_, slope, bend), share in zip(self.terms, parts, shares, strict=True):
+                weight = first * share  # (batch, points)
+                if len(slope) == 1:  # the same for all of the batch, as in every plain power term
+                    outer = (slope[0, :, :, None] * slope[0, :, None, :]).reshape(slope.shape[1], -1)
+                    own = (weight @ outer).reshape(len(theta), slope.shape[2], slope.shape[2])
+                else:
+                    own = np.matmul(slope.transpose(0, 2, 1) * weight[:, None, :], slope)
+                if bend is not None:
+                    own = own + np.einsum("bn,bnpq->bpq", weight, bend)
+                total[np.ix_(range(len(theta)), places, places)] += own
+            return total
 
-    `design` (points, terms, parameters), `theta` (batch, parameters) -> (batch, points), (batch, points, terms).
-    The gradient of log L is Σ_k share_k G_k, its Hessian Σ_k share_k G_k G_kᵀ minus the gradient's outer product.
-    """
-    n, k, p = design.shape
-    logs = (theta @ design.reshape(n * k, p).T).reshape(-1, n, k)
-    top = logs.max(axis=2, keepdims=True)
-    shares = np.exp(logs - top)
-    total = shares.sum(axis=2, keepdims=True)
-    return (top + np.log(total))[..., 0], shares / total
+        return log_l, gradient, hessian
 
 
-def log_gradient(design: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Gradient of log L by θ: (batch, points, parameters), from the shares that `log_loss` returns."""
-    return np.matmul(shares.transpose(1, 0, 2), design).transpose(1, 0, 2)
+def _sum(logs: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """log of the sum of exponentials, and the share of each."""
+    if len(logs) == 1:
+        return logs[0], [np.ones_like(logs[0])]
+    top = np.maximum.reduce(logs)
+    parts = [np.exp(u - top) for u in logs]
+    total = np.add.reduce(parts)
+    return top + np.log(total), [part / total for part in parts]

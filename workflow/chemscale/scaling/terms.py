@@ -1,0 +1,284 @@
+"""The terms a scaling law is summed from, each with exact first and second derivatives.
+
+A term is exp(u), and u is a function of the logs of the variables and of the term's own few parameters. They are scaled
+so that all are of order one (`Scaling`): coefficients are logs of the term at the centre of the points, exponents are
+multiplied by the spread of the log of their variable. `bind` fixes the points and returns the function
+
+    θ (batch, own) -> u (batch, points), ∂u (batch or 1, points, own), ∂²u (batch, points, own, own), None for zero
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Centre and unit of each log x, fixed by the points fitted."""
+
+    centre: dict[str, float]
+    unit: dict[str, float]
+
+    def scaled(self, x: dict[str, np.ndarray], name: str) -> np.ndarray:
+        """(log x − centre) / unit, (points,)."""
+        return (np.log(x[name]) - self.centre[name]) / self.unit[name]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The irreducible loss: u = c."""
+
+    coefficient: str
+    kinds = ("floor",)
+    variables = ()
+    exponent = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.coefficient,)
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        points = len(next(iter(x.values())))
+        slope = np.ones((1, points, 1))
+        return lambda theta: (np.broadcast_to(theta, (len(theta), points)), slope, None)
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        return {self.coefficient: np.exp(theta[..., 0])}
+
+
+@dataclass(frozen=True)
+class Power:
+    """A x^-α: u = c − αz with z the scaled log x."""
+
+    coefficient: str
+    exponent: str
+    variable: str
+    kinds = ("coefficient", "exponent")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.coefficient, self.exponent)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.variable,)
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        z = scaling.scaled(x, self.variable)
+        slope = np.stack([np.ones_like(z), -z], axis=1)  # (points, 2)
+        return lambda theta: (theta @ slope.T, slope[None], None)
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        alpha = theta[..., 1] / scaling.unit[self.variable]
+        return {
+            self.coefficient: np.exp(theta[..., 0] + alpha * scaling.centre[self.variable]),
+            self.exponent: alpha,
+        }
+
+
+@dataclass(frozen=True)
+class ShiftedPower:
+    """A (x + x₀)^-α: a power law that begins at x ≈ x₀. The third parameter is log x₀ from the centre."""
+
+    coefficient: str
+    exponent: str
+    shift: str
+    variable: str
+    kinds = ("coefficient", "exponent", "shift")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.coefficient, self.exponent, self.shift)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.variable,)
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        unit = scaling.unit[self.variable]
+        w = np.log(x[self.variable]) - scaling.centre[self.variable]  # (points,)
+
+        def evaluate(theta: np.ndarray) -> Evaluation:
+            c, alpha, s = theta.T[..., None]  # each (batch, 1)
+            t = np.logaddexp(w, s) / unit
+            share = np.exp(s - t * unit)  # of x₀ in x + x₀
+            slope = np.stack([np.ones_like(t), -t, -alpha * share / unit], axis=2)
+            bend = np.zeros((*t.shape, 3, 3))
+            bend[..., 1, 2] = bend[..., 2, 1] = -share / unit
+            bend[..., 2, 2] = -alpha * share * (1 - share) / unit
+            return c - alpha * t, slope, bend
+
+        return evaluate
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        centre = scaling.centre[self.variable]
+        alpha = theta[..., 1] / scaling.unit[self.variable]
+        return {
+            self.coefficient: np.exp(theta[..., 0] + alpha * centre),
+            self.exponent: alpha,
+            self.shift: np.exp(theta[..., 2] + centre),
+        }
+
+
+@dataclass(frozen=True)
+class BrokenPower:
+    """b x^-c₀ (1 + (x/d)^(1/f))^(-c₁f): the exponent goes from c₀ to c₀ + c₁ around x = d; small f, a sharp break.
+
+    Parameters: c, c₀ and c₁ as exponents, the scaled log d, and log of f over the unit of log x.
+    """
+
+    coefficient: str
+    exponent: str
+    change: str
+    place: str
+    width: str
+    variable: str
+    kinds = ("coefficient", "exponent", "change", "break", "width")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.coefficient, self.exponent, self.change, self.place, self.width)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.variable,)
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        z = scaling.scaled(x, self.variable)  # (points,)
+
+        def evaluate(theta: np.ndarray) -> Evaluation:
+            c, c0, c1, d, log_f = theta.T[..., None]  # each (batch, 1)
+            f = np.exp(log_f)
+            v = (z - d) / f
+            soft = np.logaddexp(0, v)
+            past = np.exp(v - soft)  # logistic function: 0 before the break, 1 after it
+            sharp = past * (1 - past)
+            by_log_f = f * (soft - v * past)  # derivative of f·soft by log f
+            slope = np.stack([np.ones_like(v), -z + 0 * v, -f * soft, c1 * past, -c1 * by_log_f], axis=2)
+            bend = np.zeros((*v.shape, 5, 5))
+            bend[..., 2, 3] = bend[..., 3, 2] = past
+            bend[..., 2, 4] = bend[..., 4, 2] = -by_log_f
+            bend[..., 3, 3] = -c1 * sharp / f
+            bend[..., 3, 4] = bend[..., 4, 3] = -c1 * sharp * v
+            bend[..., 4, 4] = -c1 * (by_log_f + f * v**2 * sharp)
+            return c - c0 * z - c1 * f * soft, slope, bend
+
+        return evaluate
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        unit, centre = scaling.unit[self.variable], scaling.centre[self.variable]
+        exponent = theta[..., 1] / unit
+        return {
+            self.coefficient: np.exp(theta[..., 0] + exponent * centre),
+            self.exponent: exponent,
+            self.change: theta[..., 2] / unit,
+            self.place: np.exp(theta[..., 3] * unit + centre),
+            self.width: np.exp(theta[..., 4]) * unit,
+        }
+
+
+@dataclass(frozen=True)
+class KaplanTerm:
+    """((A/N)^(α/β) + B/D)^β: u = β·log(Σ exp(v/β)) with v₁ = a − αz_N and v₂ = b − βz_D.
+
+    a and b are α log(A/N) and β log(B/D) at the centre, the logs of what each alone would leave of the loss.
+    """
+
+    kinds = ("coefficient", "coefficient", "exponent", "exponent")
+    parameters = ("A", "B", "alpha", "beta")
+    variables = ("N", "D")
+    exponent = "alpha"
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        z = np.stack([scaling.scaled(x, name) for name in self.variables])  # (2, points)
+        unit = scaling.unit["D"]
+        along = np.zeros((2, z.shape[1], 4))  # ∂v by the parameters
+        along[0, :, 0] = along[1, :, 1] = 1
+        along[0, :, 2], along[1, :, 3] = -z
+
+        def evaluate(theta: np.ndarray) -> Evaluation:
+            v = np.einsum("knp,bp->kbn", along, theta)
+            tau = np.maximum(theta[:, 3:], 1e-9) / unit  # β
+            top = v.max(axis=0)
+            log_sum = top / tau + np.log(np.exp((v - top) / tau).sum(axis=0))
+            u = tau * log_sum
+            share = np.exp((v - u) / tau)  # (2, batch, points)
+            mean = (share * v).sum(axis=0)
+            by_tau = log_sum - mean / tau
+            slope = np.einsum("kbn,knp->bnp", share, along)
+            # curvature of a log-sum-exp at temperature τ: in v, in v and τ, in τ
+            centred = along[:, None] - slope  # (2, batch, points, 4)
+            bend = np.einsum("kbn,kbnp,kbnq->bnpq", share, centred, centred) / tau[..., None, None]
+            mixed = -np.einsum("kbn,kbnp->bnp", share * (v - mean), along) / tau[..., None] ** 2 / unit
+            bend[..., 3, :] += mixed
+            bend[..., :, 3] += mixed
+            bend[..., 3, 3] += (share * (v - mean) ** 2).sum(axis=0) / tau**3 / unit**2
+            slope[..., 3] += by_tau / unit
+            return u, slope, bend
+
+        return evaluate
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        values = {}
+        for place, (coefficient, exponent, variable) in enumerate((("A", "alpha", "N"), ("B", "beta", "D"))):
+            values[exponent] = theta[..., 2 + place] / scaling.unit[variable]
+            log_scale = theta[..., place] / np.maximum(values[exponent], 1e-9) + scaling.centre[variable]
+            values[coefficient] = np.exp(np.minimum(log_scale, 700))
+        return values
+
+
+@dataclass(frozen=True)
+class RepeatedData:
+    """B D'^-β with D' = U (1 + R*(1 − exp(−R/R*))): of D examples seen U are distinct, seen R = D/U − 1 times again.
+
+    A repetition is worth less and less, R* is where it has lost most of its worth. The third parameter is log R*.
+    """
+
+    coefficient: str
+    exponent: str
+    worth: str
+    seen: str
+    distinct: str
+    kinds = ("coefficient", "exponent", "repeats")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.coefficient, self.exponent, self.worth)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.seen, self.distinct)
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+        unit = scaling.unit[self.seen]
+        distinct = np.minimum(x[self.distinct], x[self.seen])
+        repeats = x[self.seen] / distinct - 1  # (points,)
+        z = (np.log(distinct) - scaling.centre[self.seen]) / unit
+
+        def evaluate(theta: np.ndarray) -> Evaluation:
+            c, beta, log_worth = theta.T[..., None]  # each (batch, 1)
+            worth = np.exp(log_worth)
+            q = repeats / worth
+            left = np.exp(-q)
+            gain = 1 + worth * (1 - left)  # D'/U
+            first = worth * (1 - left * (1 + q)) / gain  # of log gain by log R*
+            second = (worth * (1 - left * (1 + q + q**2))) / gain - first**2
+            t = z + np.log(gain) / unit
+            slope = np.stack([np.ones_like(t), -t, -beta * first / unit], axis=2)
+            bend = np.zeros((*t.shape, 3, 3))
+            bend[..., 1, 2] = bend[..., 2, 1] = -first / unit
+            bend[..., 2, 2] = -beta * second / unit
+            return c - beta * t, slope, bend
+
+        return evaluate
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        beta = theta[..., 1] / scaling.unit[self.seen]
+        return {
+            self.coefficient: np.exp(theta[..., 0] + beta * scaling.centre[self.seen]),
+            self.exponent: beta,
+            self.worth: np.exp(theta[..., 2]),
+        }
