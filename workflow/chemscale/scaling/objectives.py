@@ -6,7 +6,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 
-OBJECTIVES = ("huber", "lad", "least_squares_log", "least_squares")
+OBJECTIVES = ("huber", "lad", "least_squares_log", "least_squares_log1p", "least_squares")
 LAD_DELTA = 1e-8  # below it Huber is the sum of absolute residuals, and only rounding would be fitted
 SMOOTH_DELTA = 1.0  # a factor e between loss and law: all residuals count as squares
 
@@ -17,6 +17,7 @@ class Objective:
 
     * huber: r²/2 within δ, δ(|r| − δ/2) beyond (Huber 1964, Ann. Math. Stat. 35, 73); lad is its limit for small δ
     * least_squares_log: r²/2
+    * least_squares_log1p: the same with log(1 + L) and log(1 + y) (Caballero et al. 2023, arXiv:2210.14891)
     * least_squares: (L − y)²/2 over the mean square of y, so that the objective has no unit
     """
 
@@ -31,6 +32,10 @@ class Objective:
             law = np.exp(np.minimum(log_l, 300))
             distance = law - y
             return distance**2 / (2 * scale), distance * law / scale, (law + distance) * law / scale
+        if self.kind == "least_squares_log1p":
+            residual = np.logaddexp(0, log_l) - np.logaddexp(0, log_y)
+            share = np.exp(-np.logaddexp(0, -log_l))  # L / (1 + L)
+            return residual**2 / 2, residual * share, share**2 + residual * share * (1 - share)
         residual = log_l - log_y
         if not np.isfinite(self.delta):
             return residual**2 / 2, residual, np.ones_like(residual)

@@ -34,7 +34,7 @@ def _floor(form, scaling, x, log_y, name):
 
 
 def _coefficient(form, scaling, x, log_y, name):
-    return log_y.min() - 40, log_y.max() + 2
+    return log_y.min() - 40, log_y.max() + 40
 
 
 def _exponent(form, scaling, x, log_y, name):

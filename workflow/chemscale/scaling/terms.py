@@ -212,7 +212,7 @@ class KaplanTerm:
             # curvature of a log-sum-exp at temperature τ: in v, in v and τ, in τ
             centred = along[:, None] - slope  # (2, batch, points, 4)
             bend = np.einsum("kbn,kbnp,kbnq->bnpq", share, centred, centred) / tau[..., None, None]
-            mixed = -np.einsum("kbn,kbnp->bnp", share * (v - mean), along) / tau[..., None] ** 2 / unit
+            mixed = -np.einsum("kbn,knp->bnp", share * (v - mean), along) / tau[..., None] ** 2 / unit
             bend[..., 3, :] += mixed
             bend[..., :, 3] += mixed
             bend[..., 3, 3] += (share * (v - mean) ** 2).sum(axis=0) / tau**3 / unit**2
