@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from chemscale.scaling.fit import fit_law
-from chemscale.scaling.minimise import huber
+from chemscale.scaling.objectives import huber
 from chemscale.scaling.uncertainty import bootstrap
 
 FITS = Path(__file__).parents[3] / "shared" / "fits"
@@ -55,7 +55,7 @@ def test_chinchilla_huber_optimum(chinchilla, worst, published, parameters):
 
 def test_chinchilla_least_absolute_deviations(chinchilla):
     """The parameters that Besiroglu et al. publish are those of least absolute deviations."""
-    fit = fit_law("joint", *without_the_worst(chinchilla), delta=1e-9)
+    fit = fit_law("joint", *without_the_worst(chinchilla), objective="lad")
     assert np.abs(fit.residuals).sum() <= 1.129494535 * (1 + 1e-6)
     published = {"A": 482.006, "B": 2085.43, "E": 1.81686, "alpha": 0.34781, "beta": 0.36585}
     assert fit.parameters == pytest.approx(published, rel=5e-5)
@@ -92,3 +92,25 @@ def test_olmo_ladder():
     error = fit.predict({"N": large["N"], "D": large["D"]}) / large["c4_en_ma5"] - 1
     assert error["13B"] == pytest.approx(-0.03834843, abs=1e-7)
     assert error["7B"] == pytest.approx(-0.0198116, abs=1e-6)
+
+
+def test_broken_law_of_the_addition_task():
+    """Caballero et al. 2023, arXiv:2210.14891: 14 sizes fitted, three larger ones foretold; their constants."""
+    table = pd.read_csv(FITS / "bnsl" / "addition4.csv")
+    small, large = table[table["train"] == 1], table[table["train"] == 0]
+    fit = fit_law("broken", small["n"], small["loss"], objective="least_squares_log1p")
+    assert fit.certificate["objective"] <= 1.1345e-6
+    published = {
+        "floor": 0.413885,
+        "coefficient": 2.277272,
+        "exponent": 0.055077,
+        "change": 5.662904,
+        "break": 612.5836,
+        "width": 0.059193,
+    }
+    assert fit.parameters == pytest.approx(published, rel=2e-5)
+    error = np.log(fit.predict(large["n"].to_numpy()) / large["loss"])
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(0.01092, abs=2e-5)
+    floor = fit_law("power_floor", small["n"], small["loss"], objective="least_squares_log1p")
+    wrong = np.log(floor.predict(large["n"].to_numpy()) / large["loss"])
+    assert np.sqrt(np.mean(wrong**2)) > 10 * np.sqrt(np.mean(error**2))

@@ -5,8 +5,10 @@ import pytest
 from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.criteria import aicc
 from chemscale.scaling.fit import fit_law
-from chemscale.scaling.identifiability import aicc, floor_limits, identify
+from chemscale.scaling.identifiability import identify
+from chemscale.scaling.profile import profile_interval
 from chemscale.scaling.uncertainty import bootstrap
 
 SIZES = np.repeat(np.logspace(3, 4.7, 5), [2, 2, 2, 1, 1])
@@ -63,15 +65,23 @@ def test_exponent_of_compute_follows_from_its_draws():
 def test_groups_are_drawn_whole_and_draws_without_a_law_are_counted():
     x = np.repeat(np.logspace(2, 4, 5), 3)
     fit = fit_law("power", x, noisy(x**-0.3))
-    boot = bootstrap(fit, 1000, groups=x)
+    boot = bootstrap(fit, 1000, groups=np.arange(15))
     assert boot.method == "cases"
-    # 5 of 5 sizes drawn with replacement: 1 size in 5 ways, 2 sizes in 10 (2⁵ − 2) ways, of 5⁵
-    fewer_than_3 = (5 + 10 * 30) / 5**5
-    assert boot.redrawn / (1000 + boot.redrawn) == pytest.approx(fewer_than_3, abs=0.03)
-    # rows that share a deviation also share their group: only whole groups show how little they say
-    shared = fit_law("power", x, x**-0.3 * np.exp(np.repeat([0.05, -0.08, 0, 0.08, -0.05], 3) + 1e-3 * np.arange(15)))
-    rows, groups = (np.ptp(bootstrap(shared, 300, groups=g).interval("exponent", 0.9)) for g in (np.arange(15), x))
-    assert groups > 1.3 * rows
+    # 15 rows of 5 sizes drawn with replacement: of 5¹⁵, 1 size in 5 ways, 2 sizes in 10 (2¹⁵ − 2) ways
+    fewer_than_3 = (5 + 10 * (2**15 - 2)) / 5**15
+    assert boot.redrawn <= 10 * max(1, 1000 * fewer_than_3)
+
+
+@pytest.mark.parametrize(("groups", "method"), [(5, "wild"), (15, "cases")])
+def test_runs_that_share_their_luck_say_less_than_their_number(groups, method):
+    sizes = np.logspace(2, 4, groups)
+    x = np.repeat(sizes, 3)
+    luck = np.repeat(0.06 * np.random.default_rng(5).normal(size=groups), 3)
+    shared = fit_law("power", x, x**-0.3 * np.exp(luck + 1e-3 * np.random.default_rng(6).normal(size=len(x))))
+    by_row = bootstrap(shared, 400).interval("exponent", 0.9)
+    by_size = bootstrap(shared, 400, groups=x)
+    assert by_size.method == method
+    assert np.ptp(by_size.interval("exponent", 0.9)) > 1.3 * np.ptp(by_row)
 
 
 def test_too_few_groups_and_too_few_runs_are_refused():
@@ -88,7 +98,7 @@ def test_a_clear_law_is_identified():
     assert judged.identified
     assert judged.floor_limits[0] < 0.5 < judged.floor_limits[1]
     assert judged.statement.startswith("Identified: exponent 0.")
-    assert judged.decades["x"] == pytest.approx(1.7)
+    assert fit.certificate["decades"]["x"] == pytest.approx(1.7)
     assert aicc(fit) < aicc(fit_law("power", SIZES, fit.loss, fit.delta))
 
 
@@ -103,7 +113,7 @@ def test_a_pure_power_law_leaves_its_floor_unidentified_with_a_limit():
 
 def test_the_limit_of_a_floor_is_where_the_profile_rises_by_f():
     fit = fit_law("power_floor", SIZES, noisy(SIZES**-0.2), delta=1.0)
-    limit = floor_limits(fit)[1]
+    limit = profile_interval(fit, "floor", 0.9)[1]
     left = len(SIZES) - 3
 
     rise = stats.f.ppf(0.9, 1, left) / left
@@ -137,7 +147,7 @@ def test_noise_as_large_as_the_trend_is_not_identified():
 def test_runs_on_one_ray_cannot_tell_the_exponents_apart():
     n = np.logspace(5, 8, 8)
     d = 20 * n * np.exp(0.1 * np.random.default_rng(0).normal(size=8))
-    _, judged = judge("joint", {"N": n, "D": d}, noisy(1 + (n / 1e5) ** -0.3 + (d / 2e6) ** -0.3, sd=0.001))
-    assert judged.correlation > 0.99
+    fit, judged = judge("joint", {"N": n, "D": d}, noisy(1 + (n / 1e5) ** -0.3 + (d / 2e6) ** -0.3, sd=0.001))
+    assert fit.certificate["correlation"] > 0.99
     assert set(judged.unidentified) == {"A", "B", "E", "alpha", "beta"}
     assert "cannot be told apart" in judged.statement

@@ -8,10 +8,9 @@ from chemscale.scaling.laws import named_form
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
 
 HOLD_OUT_RULE = {
-    "power": "the largest size of the curve",
-    "power_floor": "the largest size of the curve",
-    "joint": "every cell of the largest model or of the largest data size",
-}
+    1: "the largest size of the curve",
+    2: "every cell of the largest model or of the largest data size",
+}  # by number of variables
 
 
 def held_out(form: str, x: dict[str, np.ndarray] | np.ndarray) -> np.ndarray:

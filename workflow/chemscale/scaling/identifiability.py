@@ -42,9 +42,11 @@ def identify(fit: Fit, boot: Bootstrap, confidence: float) -> Identification:
     for exponent in fit.form.exponents:
         for variable in fit.form.variable_of(exponent):
             if decades[variable] < LEAST_DECADES:
-                unidentified += [name for term in fit.form.terms for name in term.parameters if exponent in term.parameters]
+                for term in fit.form.terms:
+                    unidentified += term.parameters if exponent in term.parameters else ()
                 reasons.append(
-                    f"{variable} spans {decades[variable]:.2g} decades, less than the {LEAST_DECADES:g} that {exponent} needs"
+                    f"{variable} spans {decades[variable]:.2g} decades, less than the {LEAST_DECADES:g} that "
+                    f"{exponent} needs"
                 )
     if correlation is not None and abs(correlation) > LARGEST_CORRELATION:
         unidentified += fit.form.parameters

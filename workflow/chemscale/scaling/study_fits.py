@@ -3,9 +3,9 @@
 import pandas as pd
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.criteria import aicc
 from chemscale.scaling.fit import fit_law
 from chemscale.scaling.forecast import HOLD_OUT_RULE, forecast, held_out
-from chemscale.scaling.identifiability import aicc
 from chemscale.scaling.summary import finite, prefer, summarise
 from chemscale.scaling.tables import ARMS, PARAMETERS, PARAMETERS_LABEL, need_columns, numbers, select_runs
 
@@ -118,7 +118,7 @@ def _forecast(content, head: dict, cells: pd.DataFrame, x: dict, loss: str, delt
         }
     return {
         **head,
-        "held_out": HOLD_OUT_RULE[form],
+        "held_out": HOLD_OUT_RULE[len(x)],
         "used": cells[~held]["cell"].astype(str).tolist(),
         "delta": fit.delta,
         "aicc": finite(aicc(fit)),

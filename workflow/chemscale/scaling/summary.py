@@ -3,8 +3,9 @@
 import numpy as np
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.criteria import aicc, bic
 from chemscale.scaling.fit import Fit
-from chemscale.scaling.identifiability import aicc, identify
+from chemscale.scaling.identifiability import identify
 from chemscale.scaling.uncertainty import bootstrap
 
 LINE_POINTS = 40
@@ -25,10 +26,11 @@ def summarise(fit: Fit, confidence: float, draws: int, seed: int, groups: np.nda
     content = fit.to_dict() | {
         "intervals": {name: list(boot.interval(name, confidence)) for name in fit.parameters},
         "aicc": finite(aicc(fit)),
+        "bic": finite(bic(fit)),
         "bootstrap": {"method": boot.method, "draws": draws, "redrawn": boot.redrawn},
         **judged.to_dict(),
     }
-    if fit.form.name == "joint":
+    if {"alpha", "beta"} <= set(fit.parameters):
         total = fit.parameters["alpha"] + fit.parameters["beta"]
         content["a"] = fit.parameters["beta"] / total if total > 0 else None
         content["intervals"]["a"] = list(boot.interval("a", confidence))
