@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.uncertainty import bootstrap
 
 SIZES = np.repeat(np.logspace(3, 4.7, 5), [2, 2, 2, 1, 1])

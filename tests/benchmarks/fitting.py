@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.laws import FORMS
 from chemscale.scaling.minimise import minimise
 from chemscale.scaling.starts import project, random_starts

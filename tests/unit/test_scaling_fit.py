@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.laws import FORMS
 from chemscale.scaling.minimise import evaluate, minimise
 from chemscale.scaling.objectives import OBJECTIVES, Objective

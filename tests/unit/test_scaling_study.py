@@ -97,7 +97,7 @@ def test_the_joint_law_is_recovered(fits):
         assert low < value < high
         assert high - low < 0.25 * value
     assert joint["a"] == joint["parameters"]["beta"] / (joint["parameters"]["alpha"] + joint["parameters"]["beta"])
-    assert joint["correlation"] == pytest.approx(0, abs=0.2)
+    assert joint["certificate"]["correlation"] == pytest.approx(0, abs=0.2)
 
 
 def test_forecasts_never_see_the_cells_they_predict(runs, fits):

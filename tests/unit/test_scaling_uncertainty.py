@@ -6,7 +6,7 @@ from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.identifiability import identify
 from chemscale.scaling.profile import profile_interval
 from chemscale.scaling.uncertainty import bootstrap
@@ -20,7 +20,7 @@ def noisy(loss, seed=0, sd=0.015):
 
 def judge(form, x, loss, **options):
     fit = fit_law(form, x, loss, **options)
-    return fit, identify(fit, bootstrap(fit, 200), 0.9)
+    return fit, identify(fit, bootstrap(fit, 200), None, 0.9)
 
 
 def test_the_same_seed_draws_the_same_intervals_and_another_does_not():

@@ -72,14 +72,20 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
     what = v.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", choices=["language", "potential"], help="fit everything of this arm of a runs table")
-    what.add_argument(
-        "--form", choices=["power", "power_floor", "joint"], help="fit this law to the columns named below"
+    what.add_argument("--loss", metavar="COL", help="column of losses of any table; with the columns below")
+    v.add_argument(
+        "--form", help="law to fit; default: power_floor, joint or repeated, by the columns (docs/scaling.md lists all)"
     )
-    v.add_argument("--loss", metavar="COL", help="column of losses (with --form)")
-    v.add_argument("--data", metavar="COL", help="column of amounts of data (with --form)")
-    v.add_argument("--params", metavar="COL", help="column of parameter counts (with --form)")
-    v.add_argument("--group", metavar="COL", help="column of what is resampled whole, such as runs (with --form)")
-    v.add_argument("--delta", type=float, help="Huber δ of log residuals; default: from their spread (with --form)")
+    v.add_argument("--params", metavar="COL", help="column of parameter counts")
+    v.add_argument("--data", metavar="COL", help="column of amounts of data seen")
+    v.add_argument("--distinct", metavar="COL", help="column of distinct examples among them, for data seen repeatedly")
+    v.add_argument("--compute", metavar="COL", help="column of compute")
+    v.add_argument("--group", metavar="COL", help="column of what is also resampled whole, such as runs")
+    v.add_argument("--weights", metavar="COL", help="column of weights")
+    v.add_argument(
+        "--objective", default="huber", help="huber, lad, least_squares, least_squares_log or least_squares_log1p"
+    )
+    v.add_argument("--delta", type=float, help="Huber's δ of log residuals; default: from their spread")
     v.add_argument("--confidence", type=float, default=0.9, help="coverage asked of intervals")
     v.add_argument("--draws", type=int, default=500, help="bootstrap draws")
     v.add_argument("--seed", type=int, default=0, help="of the bootstrap")
@@ -172,17 +178,18 @@ def _collect(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> None:
     from chemscale.collect import read_table
     from chemscale.files import write_json
-    from chemscale.scaling.study_fits import fit_runs, fit_table
+    from chemscale.scaling import fit
+    from chemscale.scaling.study_fits import fit_runs
 
     table = read_table(options.table)
     common = {"confidence": options.confidence, "draws": options.draws, "seed": options.seed}
     if options.arm:
         content = fit_runs(table, options.arm, **common)
-    elif options.loss is None:
-        raise ChemscaleError("--form needs --loss, and --data or --params or both: the names of the table's columns")
     else:
-        columns = {"data": options.data, "params": options.params, "group": options.group}
-        content = fit_table(table, options.loss, options.form, **columns, delta=options.delta, **common)
+        names = ("params", "data", "compute", "distinct", "group", "weights", "form", "objective", "delta")
+        law = fit(table, options.loss, **{name: getattr(options, name) for name in names}, **common)
+        print(law, file=sys.stderr)
+        content = law.to_dict()
     write_json(options.out, content)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chemscale.scaling.fit import Fit
+from chemscale.scaling.fitting import Fit
 
 
 def aicc(fit: Fit) -> float:

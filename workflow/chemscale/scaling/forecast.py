@@ -3,7 +3,7 @@
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import Fit, as_variables, fit_law
+from chemscale.scaling.fitting import Fit, as_variables, fit_law
 from chemscale.scaling.laws import named_form
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chemscale.scaling.fit import Fit
+from chemscale.scaling.fitting import Fit
 from chemscale.scaling.profile import profile_interval
 from chemscale.scaling.uncertainty import Bootstrap
 
@@ -33,7 +33,13 @@ class Identification:
         }
 
 
-def identify(fit: Fit, boot: Bootstrap, confidence: float) -> Identification:
+def wider_interval(name: str, boot: Bootstrap, by_group: Bootstrap | None, confidence: float) -> tuple[float, float]:
+    """The interval that counts: of draws of rows and draws of groups, the wider one."""
+    intervals = [draws.interval(name, confidence) for draws in (boot, by_group) if draws]
+    return max(intervals, key=lambda ends: ends[1] - ends[0])
+
+
+def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: float) -> Identification:
     """Judge a fit by its table: spans, collinearity, width of the exponents' intervals, limits of the floor."""
     decades, correlation = fit.certificate["decades"], fit.certificate["correlation"]
     unidentified: list[str] = []
@@ -52,7 +58,7 @@ def identify(fit: Fit, boot: Bootstrap, confidence: float) -> Identification:
         unidentified += fit.form.parameters
         reasons.append(f"log N and log D correlate at {correlation:.2f}, so that their exponents cannot be told apart")
     for name in fit.form.exponents:
-        low, high = boot.interval(name, confidence)
+        low, high = wider_interval(name, boot, by_group, confidence)
         if high - low > WIDEST * abs(fit.parameters[name]):
             unidentified.append(name)
             reasons.append(f"the {confidence:.0%} interval of {name}, {low:.2g} to {high:.2g}, is wider than its value")
@@ -69,7 +75,7 @@ def identify(fit: Fit, boot: Bootstrap, confidence: float) -> Identification:
     else:
         shown = []
         for name in fit.form.exponents:
-            low, high = boot.interval(name, confidence)
+            low, high = wider_interval(name, boot, by_group, confidence)
             shown.append(f"{name} {fit.parameters[name]:.3g} ({low:.3g} to {high:.3g})")
         statement = f"Identified: {', '.join(shown)} at {confidence:.0%}"
         statement += f", floor {limits[0]:.3g} to {limits[1]:.3g}." if limits else "."

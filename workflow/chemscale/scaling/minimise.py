@@ -15,6 +15,7 @@ from chemscale.scaling.objectives import Objective
 
 ITERATIONS = 1000  # some 30 are usual; narrow valleys take more
 ENOUGH = 1e-12  # promised decrease over the objective, at which a problem is solved
+ENOUGH_FOR_DRAWS = 1e-7  # of a draw or a profile: far below what moves a quantile
 LARGEST_STEP = 2.0  # in units of θ: a factor 7 in a coefficient
 ELEMENTS_AT_ONCE = 4_000_000  # batch × points × parameters kept in memory
 
@@ -51,7 +52,9 @@ def is_free(theta, gradient, low, high) -> np.ndarray:
     return (low < high) & ~((theta <= low) & (gradient >= 0)) & ~((theta >= high) & (gradient <= 0))
 
 
-def _newton(law: Law, log_y, weights, theta, low, high, objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def _newton(
+    law: Law, log_y, weights, theta, low, high, objective: Objective, enough: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Minimise one objective; returns θ and its value. All arrays have the batch as first dimension."""
     theta = np.clip(theta, low, high)
     value, gradient, hessian = evaluate(law, log_y, theta, objective, weights)
@@ -66,7 +69,7 @@ def _newton(law: Law, log_y, weights, theta, low, high, objective: Objective) ->
             damping[live] * unit[live],
             is_free(theta[live], gradient[live], low[live], high[live]),
         )
-        going = (promised > ENOUGH * value[live] + 1e-30) & (damping[live] < 1e4)
+        going = (promised > enough * value[live] + 1e-30) & (damping[live] < 1e4)
         live, step = live[going], step[going]
         if not len(live):
             break
@@ -80,7 +83,7 @@ def _newton(law: Law, log_y, weights, theta, low, high, objective: Objective) ->
 
 
 def minimise(
-    law: Law, log_y, theta, low, high, objective: Objective, weights=None, smooth=True
+    law: Law, log_y, theta, low, high, objective: Objective, weights=None, smooth=True, enough=ENOUGH
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise Σ w ρ from every start of the batch, within bounds.
 
@@ -99,5 +102,5 @@ def minimise(
         part = slice(first, first + rows)
         here = [values[part] for values in spread]
         for level in objective.smoother() if smooth else [objective]:
-            theta[part], value[part] = _newton(law, *here[:2], theta[part], *here[2:], level)
+            theta[part], value[part] = _newton(law, *here[:2], theta[part], *here[2:], level, enough)
     return theta, value

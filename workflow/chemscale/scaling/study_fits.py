@@ -4,10 +4,10 @@ import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.face import fit
 from chemscale.scaling.forecast import HOLD_OUT_RULE, forecast, held_out
-from chemscale.scaling.summary import finite, prefer, summarise
-from chemscale.scaling.tables import ARMS, PARAMETERS, PARAMETERS_LABEL, need_columns, numbers, select_runs
+from chemscale.scaling.summary import finite, prefer
+from chemscale.scaling.tables import ARMS, PARAMETERS, PARAMETERS_LABEL, select_runs
 
 CURVE_FORMS = ("power", "power_floor")  # simplest first
 SIZES_NEEDED = 3
@@ -59,13 +59,13 @@ def _add_curve(content: dict, head: dict, cells: pd.DataFrame, column: str, loss
     entries, delta = [], None
     for form in reversed(CURVE_FORMS):
         try:
-            fit = fit_law(form, cells[column].to_numpy(), cells[loss].to_numpy(), delta)
-            summary = summarise(fit, **options)
+            law = fit(cells, loss, data=column, form=form, delta=delta, **options)
         except ChemscaleError as error:
             content["not_fitted"].append({**head, "form": form, "what": "fit", "reason": str(error)})
             continue
-        delta = fit.delta if summary["aicc"] is not None else None
-        entries.insert(0, {**head, "cells": cells["cell"].astype(str).tolist(), **summary})
+        content_of_law = law.to_dict()
+        delta = law.fit.delta if content_of_law["aicc"] is not None else None
+        entries.insert(0, {**head, "cells": cells["cell"].astype(str).tolist(), **content_of_law})
     if entries:
         prefer(entries)
     content["curves"] += entries
@@ -86,11 +86,11 @@ def _add_joint(content: dict, family: str, cells: pd.DataFrame, kind, options: d
     head = {"family": family, "along": "both", "at": {}}
     x = {"N": cells[PARAMETERS].to_numpy(), "D": cells[kind.data].to_numpy()}
     try:
-        summary = summarise(fit_law("joint", x, cells[kind.loss].to_numpy()), **options)
+        law = fit(cells, kind.loss, params=PARAMETERS, data=kind.data, form="joint", group="data", **options)
     except ChemscaleError as error:
         content["not_fitted"].append({**head, "form": "joint", "what": "fit", "reason": str(error)})
         return
-    content["joint"].append({"family": family, "cells": cells["cell"].astype(str).tolist(), **summary})
+    content["joint"].append({"family": family, "cells": cells["cell"].astype(str).tolist(), **law.to_dict()})
     made = _forecast(content, {**head, "form": "joint"}, cells, x, kind.loss, None, options)
     if made:
         del made["delta"]
@@ -102,7 +102,7 @@ def _forecast(content, head: dict, cells: pd.DataFrame, x: dict, loss: str, delt
     form = head["form"]
     held = held_out(form, x)
     try:
-        fit, points = forecast(form, x, cells[loss].to_numpy(), held, delta, **options)
+        law, points = forecast(form, x, cells[loss].to_numpy(), held, delta, **options)
     except ChemscaleError as error:
         content["not_fitted"].append({**head, "what": "forecast", "reason": str(error)})
         return None
@@ -120,44 +120,7 @@ def _forecast(content, head: dict, cells: pd.DataFrame, x: dict, loss: str, delt
         **head,
         "held_out": HOLD_OUT_RULE[len(x)],
         "used": cells[~held]["cell"].astype(str).tolist(),
-        "delta": fit.delta,
-        "aicc": finite(aicc(fit)),
+        "delta": law.delta,
+        "aicc": finite(aicc(law)),
         "points": points,
-    }
-
-
-def fit_table(
-    table: pd.DataFrame,
-    loss: str,
-    form: str,
-    data: str | None = None,
-    params: str | None = None,
-    group: str | None = None,
-    delta: float | None = None,
-    confidence: float = 0.9,
-    draws: int = 500,
-    seed: int = 0,
-) -> dict:
-    """Fit one law to any table; `loss`, `data`, `params` and `group` name its columns.
-
-    `joint` takes data and params, the other forms take one of them. With `group` whole groups of rows are resampled
-    (runs with several checkpoints, say), else the residuals are. Returns content for JSON; raises ChemscaleError for
-    missing columns and tables that carry no law.
-    """
-    given = {"N": params, "D": data} if form == "joint" else {"x": params or data}
-    if (form == "joint") != bool(data and params) or None in given.values():
-        raise ChemscaleError(
-            f"form {form} takes " + ("both data and params" if form == "joint" else "one of data and params, not both")
-        )
-    need_columns(table, [loss, *given.values(), *([group] if group else [])], "this fit")
-    if group and table[group].isna().any():
-        raise ChemscaleError(f"column {group} has rows without a group; name one for each row")
-    fit = fit_law(form, {name: numbers(table, column) for name, column in given.items()}, numbers(table, loss), delta)
-    groups = table[group].astype(str).to_numpy() if group else None
-    return {
-        "loss": {"column": loss},
-        "x": {name: {"column": column} for name, column in given.items()},
-        "group": group,
-        **{"confidence": confidence, "draws": draws, "seed": seed},
-        **summarise(fit, confidence, draws, seed, groups),
     }

@@ -4,9 +4,10 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc, bic
-from chemscale.scaling.fit import Fit
-from chemscale.scaling.identifiability import identify
-from chemscale.scaling.uncertainty import bootstrap
+from chemscale.scaling.fitting import Fit
+from chemscale.scaling.identifiability import Identification, wider_interval
+from chemscale.scaling.profile import profile_interval, profiled
+from chemscale.scaling.uncertainty import Bootstrap
 
 LINE_POINTS = 40
 
@@ -16,28 +17,44 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def summarise(fit: Fit, confidence: float, draws: int, seed: int, groups: np.ndarray | None = None) -> dict:
-    """Parameters, intervals, identifiability, certificate, and for one variable the line to draw with its band.
+def summarise(
+    fit: Fit,
+    boot: Bootstrap,
+    by_group: Bootstrap | None,
+    identification: Identification,
+    confidence: float,
+) -> dict:
+    """Parameters, intervals by row and by group, identifiability, certificate, and for a curve its line with a band.
 
-    Raises ChemscaleError if the table has no run left to judge the noise by.
+    `intervals` are those that count, the wider of both ways; the ratio of their widths is beside them.
     """
-    boot = bootstrap(fit, draws, seed, groups)
-    judged = identify(fit, boot, confidence)
+    names = [*fit.parameters, *(["a"] if {"alpha", "beta"} <= set(fit.parameters) else [])]
     content = fit.to_dict() | {
-        "intervals": {name: list(boot.interval(name, confidence)) for name in fit.parameters},
+        "intervals": {name: list(wider_interval(name, boot, by_group, confidence)) for name in names},
+        "profiles": {name: list(profile_interval(fit, name, confidence)) for name in profiled(fit)},
         "aicc": finite(aicc(fit)),
         "bic": finite(bic(fit)),
-        "bootstrap": {"method": boot.method, "draws": draws, "redrawn": boot.redrawn},
-        **judged.to_dict(),
+        "bootstrap": {"method": boot.method, "draws": len(boot.theta), "redrawn": boot.redrawn},
+        **identification.to_dict(),
     }
-    if {"alpha", "beta"} <= set(fit.parameters):
+    if by_group:
+        ratios = {name: _ratio(by_group.interval(name, confidence), boot.interval(name, confidence)) for name in names}
+        content["by_group"] = {
+            "method": by_group.method,
+            "redrawn": by_group.redrawn,
+            "width_over_that_by_row": ratios,
+        }
+    if "a" in names:
         total = fit.parameters["alpha"] + fit.parameters["beta"]
         content["a"] = fit.parameters["beta"] / total if total > 0 else None
-        content["intervals"]["a"] = list(boot.interval("a", confidence))
     if len(fit.x) == 1:
         content["line"] = line(fit, boot, confidence)
         content["local_slopes"] = local_slopes(*fit.x.values(), fit.loss)
     return content
+
+
+def _ratio(wide: tuple[float, float], narrow: tuple[float, float]) -> float | None:
+    return float(np.ptp(wide) / np.ptp(narrow)) if np.ptp(narrow) > 0 else None
 
 
 def line(fit: Fit, boot, confidence: float) -> dict:

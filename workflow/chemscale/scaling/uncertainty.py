@@ -35,15 +35,15 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.progress import progress
-from chemscale.scaling.fit import Fit
-from chemscale.scaling.minimise import minimise
+from chemscale.scaling.fitting import Fit
+from chemscale.scaling.minimise import ENOUGH_FOR_DRAWS, minimise
 from chemscale.scaling.starts import project, random_starts
 
 RESCUES = 3  # random starts of every draw beside the fit itself: a draw may have its optimum in another basin
 TRIES = 100
 DRAWS_AT_ONCE = 100
 MANY_DRAWS = 1000  # are worth a line of progress
-LEAST_GROUPS = 3
+LEAST_GROUPS = 5  # with three, a parameter that differs between groups alone gets a false narrow interval
 GROUPS_FOR_CASES = 12  # below, draws of whole groups leave too few sizes
 WEBB = np.sqrt([0.5, 1.0, 1.5])
 
@@ -104,12 +104,13 @@ def _refit(fit: Fit, log_y, weights, rng) -> np.ndarray:
             here = [values[first : first + DRAWS_AT_ONCE] for values in spread]
             count = len(here[0])
             start = np.tile(fit.theta, (count, 1))
-            theta, value = minimise(law, here[0], start, low, high, fit.objective, here[1], smooth=False)
+            options = {"weights": here[1], "smooth": False, "enough": ENOUGH_FOR_DRAWS}
+            theta, value = minimise(law, here[0], start, low, high, fit.objective, **options)
             # one term alone is a line in logs: a convex problem, with one optimum
             for _ in range(0 if fit.form.name == "power" else RESCUES):
                 start = random_starts(fit.form, fit.scaling, fit.x, log_loss, count, rng)
                 start = project(fit.form, law, log_loss, start)
-                other, other_value = minimise(law, here[0], start, low, high, fit.objective, here[1], smooth=False)
+                other, other_value = minimise(law, here[0], start, low, high, fit.objective, **options)
                 better = other_value < value
                 theta[better], value[better] = other[better], other_value[better]
             thetas.append(theta)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
 from chemscale.scaling.certificate import certify
 from chemscale.scaling.laws import Form, named_form
 from chemscale.scaling.minimise import minimise
 from chemscale.scaling.objectives import Objective, named_objective
+from chemscale.scaling.sanity import as_variables, check_residuals, check_table
 from chemscale.scaling.starts import bounds, project, random_starts
 from chemscale.scaling.terms import Scaling
 
@@ -86,42 +86,6 @@ class Fit:
         )
 
 
-def as_variables(form: Form, x: dict[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
-    """`x` as one float array for each variable of the form; a bare array serves a form of one variable."""
-    if not isinstance(x, dict):
-        if len(form.variables) != 1:
-            raise ChemscaleError(f"form {form.name} needs {' and '.join(form.variables)}; one array was given")
-        x = {form.variables[0]: x}
-    if missing := [name for name in form.variables if name not in x]:
-        raise ChemscaleError(f"form {form.name} needs {' and '.join(form.variables)}; {', '.join(missing)} is missing")
-    return {name: np.atleast_1d(np.asarray(x[name], dtype=float)) for name in form.variables}
-
-
-def check_table(form: Form, x: dict[str, np.ndarray], loss: np.ndarray, weights: np.ndarray) -> None:
-    """Raise ChemscaleError, naming column and rows (counted from 0), if a law cannot be fitted to this table."""
-    for name, values in {**x, "loss": loss, "weights": weights}.items():
-        if values.shape != loss.shape:
-            raise ChemscaleError(f"{name} has {len(values)} values, loss has {len(loss)}; there must be one a run")
-        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
-            shown = ", ".join(f"row {row}: {values[row]:g}" for row in bad[:5])
-            raise ChemscaleError(f"{name} must be positive numbers, since laws are fitted in logs; {shown}")
-    seen: dict[tuple, int] = {}
-    for row, key in enumerate(zip(*x.values(), loss, strict=True)):
-        if key in seen:
-            raise ChemscaleError(f"row {row} repeats row {seen[key]} (same x, same loss to the last digit); remove it")
-        seen[key] = row
-    for name, values in x.items():
-        if name != "U" and (distinct := len(np.unique(values))) < 3:
-            raise ChemscaleError(f"{name} has {distinct} distinct values; a power law needs 3 at the least")
-    if "U" in x and not (x["D"] > x["U"]).any():
-        raise ChemscaleError("no run sees an example twice (D > U): the worth of repeats cannot be fitted; use joint")
-    distinct = len(np.unique(np.stack(list(x.values())), axis=1).T)
-    if distinct < len(form.parameters):
-        raise ChemscaleError(
-            f"{distinct} distinct points cannot give the {len(form.parameters)} numbers of {form.name}"
-        )
-
-
 def fit_law(
     form: str | Form,
     x: dict[str, np.ndarray] | np.ndarray,
@@ -166,6 +130,7 @@ def fit_law(
     theta, value = (np.concatenate(parts) for parts in zip(*halves, strict=True))
     best = theta[value.argmin()]
     parameters = {name: float(number) for name, number in form.plain(scaling, best).items()}
+    check_residuals((law.log_loss(best[None]) - log_y)[0])
     certificate = certify(form, law, x, log_y, weights[None], theta, value, (low, high), target)
     for name in certificate["vanished"]:
         parameters[name] = 0.0
