@@ -9,7 +9,7 @@ import pytest
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
 from chemscale.scaling.forecast import forecast, held_out
-from chemscale.scaling.study_fits import fit_runs, fit_table
+from chemscale.scaling.study_fits import fit_runs
 
 WIDTHS = {"w16": 2e4, "w32": 1e5, "w64": 5e5, "w128": 2.5e6}
 DATA = [1000, 3000, 9000, 27000, 81000]
@@ -168,21 +168,3 @@ def test_a_forecast_from_too_few_points_says_so():
 def test_a_bad_runs_table_is_refused(runs, change, arm, message):
     with pytest.raises(ChemscaleError, match=message):
         fit_runs(change(runs), arm, draws=10)
-
-
-def test_any_table_can_be_fitted_by_the_names_of_its_columns():
-    n, d = (values.ravel() for values in np.meshgrid(np.logspace(4, 6, 4), np.logspace(3, 5, 5)))
-    table = pd.DataFrame({"size": n, "tokens": d, "ppl": 2 * truth(n, d), "run": np.arange(20) // 2})
-    found = fit_table(table, "ppl", "joint", data="tokens", params="size", group="run", draws=20)
-    assert found["parameters"]["E"] == pytest.approx(1.2, rel=1e-4)
-    assert found["bootstrap"]["method"] == "cases"
-    curve = fit_table(table[table["size"] == 1e4], "ppl", "power_floor", data="tokens", draws=20)
-    assert curve["parameters"]["floor"] == pytest.approx(2 * truth(1e4, np.inf), rel=1e-3)
-    for options, message in (
-        ({"form": "joint", "data": "tokens"}, "joint takes both data and params"),
-        ({"form": "power", "data": "tokens", "params": "size"}, "power takes one of data and params"),
-        ({"form": "power"}, "power takes one of data and params"),
-        ({"form": "power", "data": "token"}, "needs the column token; the table has size, tokens"),
-    ):
-        with pytest.raises(ChemscaleError, match=message):
-            fit_table(table, "ppl", **options)

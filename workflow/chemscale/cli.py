@@ -73,18 +73,14 @@ def parser() -> argparse.ArgumentParser:
     what = v.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", choices=["language", "potential"], help="fit everything of this arm of a runs table")
     what.add_argument("--loss", metavar="COL", help="column of losses of any table; with the columns below")
-    v.add_argument(
-        "--form", help="law to fit; default: power_floor, joint or repeated, by the columns (docs/scaling.md lists all)"
-    )
+    v.add_argument("--form", help="law to fit (docs/scaling.md); default: by the columns")
     v.add_argument("--params", metavar="COL", help="column of parameter counts")
     v.add_argument("--data", metavar="COL", help="column of amounts of data seen")
     v.add_argument("--distinct", metavar="COL", help="column of distinct examples among them, for data seen repeatedly")
     v.add_argument("--compute", metavar="COL", help="column of compute")
     v.add_argument("--group", metavar="COL", help="column of what is also resampled whole, such as runs")
     v.add_argument("--weights", metavar="COL", help="column of weights")
-    v.add_argument(
-        "--objective", default="huber", help="huber, lad, least_squares, least_squares_log or least_squares_log1p"
-    )
+    v.add_argument("--objective", default="huber", help="huber, lad, least_squares, least_squares_log[1p]")
     v.add_argument("--delta", type=float, help="Huber's δ of log residuals; default: from their spread")
     v.add_argument("--confidence", type=float, default=0.9, help="coverage asked of intervals")
     v.add_argument("--draws", type=int, default=500, help="bootstrap draws")

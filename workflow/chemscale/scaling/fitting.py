@@ -18,6 +18,7 @@ from chemscale.scaling.starts import bounds, project, random_starts
 from chemscale.scaling.terms import Scaling
 
 STARTS = 64
+DELTA_PASSES = 4  # δ and the fit follow from each other
 DELTA_LOWEST = 1e-3  # chosen δ is never below a loss difference of 0.1 %, about the spread of seeds of good runs
 
 
@@ -99,8 +100,8 @@ def fit_law(
 
     `x` holds one array for each variable of the form (a bare array serves a form of one variable), `loss` is (points,),
     and so are `weights`, which multiply the objective of each point.
-    `delta` is Huber's δ in log loss. Left out, it is 1.35 × the robust standard deviation of the residuals of the least
-    squares fit (95 % efficiency under normal noise), and 0.001 at the least.
+    `delta` is Huber's δ in log loss. Left out, it is 1.35 × the robust standard deviation of the residuals (95 %
+    efficiency under normal noise), and 0.001 at the least.
     Raises ChemscaleError for a table that carries no law.
     """
     form = named_form(form) if isinstance(form, str) else form
@@ -116,11 +117,8 @@ def fit_law(
 
     if target.kind == "huber" and delta is None:
         smooth, value = minimise(law, log_y, theta, low, high, Objective("least_squares_log"), weights[None])
-        residual = law.log_loss(smooth[[value.argmin()]]) - log_y
-        left = max(1, len(loss) - len(form.parameters))
-        spread = 1.4826 * np.median(np.abs(residual)) * np.sqrt(len(loss) / left)
-        target = Objective("huber", float(max(1.35 * spread, DELTA_LOWEST)))
         theta[::4] = smooth[::4]
+        target = _with_delta(law, log_y, smooth[[value.argmin()]], low, high, weights)
 
     # half of them through smooth problems, half straight: a floor that vanished on the way down would be stuck at 0
     halves = [
@@ -135,3 +133,18 @@ def fit_law(
     for name in certificate["vanished"]:
         parameters[name] = 0.0
     return Fit(form, parameters, target, certificate, x, loss, weights, scaling, best)
+
+
+def _with_delta(law, log_y, theta, low, high, weights) -> Objective:
+    """Huber's objective with 1.35 × the robust standard deviation of the residuals around the fit by itself.
+
+    Begins at the least squares fit `theta` (1, parameters), which outliers have drawn towards them.
+    """
+    left = max(1, log_y.size - theta.shape[1])
+    delta = np.inf
+    for _ in range(DELTA_PASSES):
+        residual = law.log_loss(theta) - log_y
+        spread = 1.4826 * np.median(np.abs(residual)) * np.sqrt(log_y.size / left)
+        delta = float(min(delta, max(1.35 * spread, DELTA_LOWEST)))
+        theta, _ = minimise(law, log_y, theta, low, high, Objective("huber", delta), weights[None], smooth=False)
+    return Objective("huber", delta)

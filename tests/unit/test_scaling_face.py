@@ -1,0 +1,109 @@
+"""What somebody with a table of their own does: fit it, read the answer, plot it, keep it, or be told what is wrong."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chemscale import cli
+from chemscale.errors import ChemscaleError
+from chemscale.files import read_json
+from chemscale.scaling import fit
+
+
+def truth(n, d):
+    return 1.2 + 1.8 * (n / 2e4) ** -0.25 + (d / 1000) ** -0.35
+
+
+@pytest.fixture
+def table():
+    n, d = (values.ravel() for values in np.meshgrid(np.logspace(4, 6, 4), np.logspace(3, 5, 5)))
+    noise = np.exp(0.004 * np.random.default_rng(0).normal(size=20))
+    return pd.DataFrame({"size": n, "tokens": d, "flops": 6 * n * d, "ppl": truth(n, d) * noise, "run": np.arange(20)})
+
+
+def test_a_surface_reads_predicts_and_keeps(table, tmp_path):
+    law = fit(table, "ppl", params="size", data="tokens", group="run", draws=100)
+    shown = str(law)
+    assert "joint: L = E + A N^-α + B D^-β, 20 points" in shown and "Identified: alpha" in shown
+    low, high = law.interval("beta")
+    assert low < 0.35 < high and f"beta = {law.parameters['beta']:.4g}  [{low:.4g}, {high:.4g}]" in shown
+    ahead = law.predict(N=[1e7], D=[1e6]).iloc[0]
+    assert ahead["low"] < truth(1e7, 1e6) < ahead["high"]
+    one, four = (np.ptp(law.predict(runs, N=1e7, D=1e6)[["low", "high"]].to_numpy()) for runs in (1, 4))
+    assert four < one
+    law.save(tmp_path / "fit.json")
+    kept = read_json(tmp_path / "fit.json")
+    assert kept["parameters"] == law.parameters and kept["columns"] == {"loss": "ppl", "N": "size", "D": "tokens"}
+    assert kept["intervals"]["beta"] == [low, high]
+    widths = {name: np.ptp(draws.interval("beta", 0.9)) for name, draws in (("row", law.boot), ("run", law.by_group))}
+    assert kept["by_group"]["method"] == "cases"
+    assert kept["by_group"]["width_over_that_by_row"]["beta"] == pytest.approx(widths["run"] / widths["row"])
+    assert high - low == pytest.approx(max(widths.values()))
+
+
+def test_a_curve_plots_its_points_law_and_band(table):
+    law = fit(table[table["size"] == 1e4], "ppl", data="tokens", draws=50)
+    axes = law.plot()
+    assert law.fit.form.name == "power_floor" and axes.get_xlabel() == "tokens" and axes.get_xscale() == "log"
+    points = next(line for line in axes.lines if line.get_marker() == "o")
+    assert list(points.get_ydata()) == list(table.loc[table["size"] == 1e4, "ppl"])
+    assert len(axes.collections) == 1
+    surface = fit(table, "ppl", params="size", data="tokens", draws=20).plot()
+    assert len(surface.lines[0].get_xdata()) == 20
+
+
+def test_the_form_follows_from_the_columns(table):
+    assert fit(table, "ppl", compute="flops", form="power", draws=20).columns == {"loss": "ppl", "x": "flops"}
+    seen = table.assign(distinct=table["tokens"] / np.resize([1, 4, 16], 20))
+    assert fit(seen, "ppl", params="size", data="tokens", distinct="distinct", draws=20).fit.form.name == "repeated"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"form": "joint", "data": "tokens"}, "form joint takes params and data"),
+        ({}, {"form": "power", "data": "tokens", "params": "size"}, "power takes one of params, data and compute"),
+        ({}, {"form": "power"}, "power takes one of params, data and compute; none given"),
+        ({}, {"form": "power", "data": "token"}, "needs the column token; the table has size, tokens"),
+        ({"ppl": -1.0}, {"data": "tokens", "params": "size"}, r"loss must be positive numbers.*row 0: -1"),
+        ({"ppl": np.nan}, {"data": "tokens", "params": "size"}, r"loss must be positive numbers.*row 0: nan"),
+        ({"size": 1e4}, {"data": "tokens", "params": "size"}, "N has 1 distinct values"),
+        ({"run": None}, {"data": "tokens", "params": "size", "group": "run"}, "column run has rows without a group"),
+    ],
+    ids=["no params", "two columns", "no column", "unknown column", "negative", "NaN", "one size", "no group"],
+)
+def test_bad_tables_are_refused(table, change, options, message):
+    with pytest.raises(ChemscaleError, match=message):
+        fit(table.assign(**change), "ppl", draws=10, **options)
+
+
+def test_a_row_twice_is_refused(table):
+    with pytest.raises(ChemscaleError, match="row 20 repeats row 3"):
+        fit(pd.concat([table, table.iloc[[3]]]), "ppl", params="size", data="tokens")
+
+
+@pytest.mark.parametrize(
+    ("column", "rows", "factor", "message"),
+    [
+        ("ppl", [3, 7], 1000, "loss of row 3, 7 is a factor of 1,000 away"),
+        ("ppl", [5], 1 / 27.2114, "loss of row 5 is hartree against eV away"),
+        ("size", [0, 4, 8, 12, 16], 1e-6, r"N jumps from 0.01 to .* do some rows count in another unit"),
+    ],
+)
+def test_units_that_are_mixed_up_are_refused(table, column, rows, factor, message):
+    table.loc[rows, column] *= factor
+    with pytest.raises(ChemscaleError, match=message):
+        fit(table, "ppl", params="size", data="tokens", draws=10)
+
+
+def test_the_verb_fits_a_csv_as_the_issue_writes_it(table, tmp_path, capsys):
+    table.to_csv(tmp_path / "table.csv", index=False)
+    asked = "--loss ppl --params size --data tokens --group run --form joint --objective huber --delta 1e-3 --draws 50"
+    assert cli.main(["fit", str(tmp_path / "table.csv"), *asked.split(), "--out", str(tmp_path / "fit.json")]) == 0
+    found = json.loads((tmp_path / "fit.json").read_text())
+    assert found["certificate"]["delta"] == 1e-3 and found["parameters"]["beta"] == pytest.approx(0.35, abs=0.05)
+    assert "starts agree" in capsys.readouterr().err
+    assert cli.main(["fit", str(tmp_path / "table.csv"), "--loss", "lost", "--data", "tokens", "--out", "x"]) == 2
+    assert "needs the column lost" in capsys.readouterr().err
