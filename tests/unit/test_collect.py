@@ -5,7 +5,7 @@ import pytest
 
 from chemscale.collect import collect, read_table
 from chemscale.errors import ChemscaleError
-from chemscale.files import write_json
+from chemscale.files import read_json, write_json
 from chemscale.scaling.study_fits import fit_runs
 
 CELLS = [f"language/chemgpt-slim/w16/{data}/seed0" for data in (100, 200, 400, 800, 1600, 3200)]
@@ -44,6 +44,21 @@ def test_every_cell_has_its_row_and_fits_name_those_left_out(results):
     assert {entry["cell"] for entry in fits["left_out"]} == set(CELLS[4:])
     assert fits["curves"][0]["cells"] == CELLS[:4]
     assert fits["curves"][0]["parameters"]["exponent"] == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
+    trials = [{"width": 8, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0} for rate in (0.001, 0.01, 0.1)]
+    best = [{"width": 8, "learning_rate": 0.01, "edge": False}]
+    sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "rule": {"intercept": -4.6, "slope": 0.0}}
+    write_json(results / "tuning" / "language" / "chemgpt-slim.json", sweep)
+    for name, rate in zip(CELLS[:5], (0.01, 0.001, 0.1, 0.02, 0.2), strict=True):
+        path = results / "runs" / name / "metrics.json"
+        write_json(path, read_json(path) | {"learning_rate": rate})
+    table = collect(results, CELLS, results / "tables")
+    assert table["rate_at_edge"].tolist() == [False, True, True, False, True, False]
+    left_out = {entry["cell"]: entry["rule"] for entry in fit_runs(table, "language", draws=10)["left_out"]}
+    assert left_out[CELLS[1]] == left_out[CELLS[2]] == "learning rate at the edge of its sweep"
+    assert left_out[CELLS[4]].startswith("failed") and set(left_out) == {*CELLS[1:3], *CELLS[4:]}
 
 
 def test_a_study_without_any_record_is_an_error(tmp_path):

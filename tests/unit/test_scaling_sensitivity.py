@@ -10,7 +10,7 @@ from chemscale.scaling.tables import ARMS
 
 @pytest.fixture
 def runs():
-    """Errors that fall as D^-0.3 exactly, but for one outlier; tokens grow as D^0.9; the last loss is a squared error."""
+    """Errors that fall as D^-0.3 but for one outlier; atoms grow as D^0.9; losses of validation are squared errors."""
     data = np.array([100, 200, 400, 800, 1600, 3200, 6400])
     error = data**-0.3
     return pd.DataFrame({

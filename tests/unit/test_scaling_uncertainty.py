@@ -96,7 +96,7 @@ def test_too_few_groups_and_too_few_runs_are_refused():
 def test_a_clear_law_is_identified():
     fit, judged = judge("power_floor", SIZES, noisy(0.5 + (SIZES / 1e3) ** -0.6, sd=0.003))
     assert judged.identified
-    assert judged.floor_limits[0] < 0.5 < judged.floor_limits[1]
+    assert judged.limits["floor"][0] < 0.5 < judged.limits["floor"][1]
     assert judged.statement.startswith("Identified: exponent 0.")
     assert fit.certificate["decades"]["x"] == pytest.approx(1.7)
     assert aicc(fit) < aicc(fit_law("power", SIZES, fit.loss, fit.delta))
@@ -105,9 +105,9 @@ def test_a_clear_law_is_identified():
 def test_a_pure_power_law_leaves_its_floor_unidentified_with_a_limit():
     fit, judged = judge("power_floor", SIZES, noisy(SIZES**-0.2))
     assert "floor" in judged.unidentified
-    assert judged.floor_limits[0] == 0
-    assert 0 < judged.floor_limits[1] < fit.loss.min()
-    assert f"floor < {judged.floor_limits[1]:.3g} at 95%" in judged.statement
+    assert judged.limits["floor"][0] is None
+    assert 0 < judged.limits["floor"][1] < fit.loss.min()
+    assert f"floor < {judged.limits['floor'][1]:.3g} at 95%" in judged.statement
     assert aicc(fit_law("power", SIZES, fit.loss, fit.delta)) < aicc(fit)
 
 
@@ -151,3 +151,13 @@ def test_runs_on_one_ray_cannot_tell_the_exponents_apart():
     assert fit.certificate["correlation"] > 0.99
     assert set(judged.unidentified) == {"A", "B", "E", "alpha", "beta"}
     assert "cannot be told apart" in judged.statement
+
+
+def test_an_exponent_without_an_upper_end_has_a_lower_limit():
+    """Three sizes that bend to a floor at once: the exponent of size is at least something."""
+    n, d = (values.ravel() for values in np.meshgrid([1e4, 1e5, 1e6], np.logspace(3, 5, 5)))
+    fit, judged = judge("joint", {"N": n, "D": d}, noisy(1 + 0.3 * (n / 1e4) ** -1.5 + (d / 1e3) ** -0.3, sd=0.01))
+    low, high = judged.limits["alpha"]
+    assert "alpha" in judged.unidentified and high is None and 0.2 < low < 1.5
+    assert f"The table allows {low:.3g} < alpha at 95%" in judged.statement
+    assert fit.form.parameters == ("A", "alpha", "B", "beta", "E")

@@ -35,7 +35,9 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     if not histories:
         raise ChemscaleError(f"{results}: none of the {len(names)} cells has a record; train some first")
     curves = pd.concat(histories, ignore_index=True)
-    for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (sweeps(results), "sweeps.parquet")):
+    trials = sweeps(results)
+    table["rate_at_edge"] = at_edge(table, trials)
+    for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (trials, "sweeps.parquet")):
         with atomic(out / file) as path:
             frame.to_parquet(path, index=False)
     with atomic(out / "runs.csv") as path:
@@ -43,6 +45,14 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     counts = table["status"].value_counts()
     print(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()), file=sys.stderr)
     return table
+
+
+def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """Whether a cell was trained at a learning rate at or beyond the edge of its family's sweep: better may lie beyond."""
+    rates = trials.groupby(["arm", "family"])["learning_rate"].agg(["min", "max"])
+    swept = table.join(rates, on=["arm", "family"])
+    rate = swept.get("learning_rate", pd.Series(float("nan"), table.index))
+    return (rate <= swept["min"]) | (rate >= swept["max"])
 
 
 def sweeps(results: Path) -> pd.DataFrame:

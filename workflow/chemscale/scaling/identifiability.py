@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chemscale.scaling.fitting import Fit
-from chemscale.scaling.profile import profile_interval
+from chemscale.scaling.profile import allowed, profile_interval, profiled
 from chemscale.scaling.uncertainty import Bootstrap
 
 LEAST_DECADES = 1.0  # of each variable; on less, an exponent is a local slope
@@ -18,7 +18,7 @@ class Identification:
 
     unidentified: tuple[str, ...]
     statement: str
-    floor_limits: tuple[float, float] | None  # one-sided 95 % each
+    limits: dict[str, tuple[float | None, float | None]]  # by profile, one-sided 95 % each; None: no limit
 
     @property
     def identified(self) -> bool:
@@ -29,7 +29,7 @@ class Identification:
             "identified": self.identified,
             "unidentified": list(self.unidentified),
             "statement": self.statement,
-            "floor_limits": list(self.floor_limits) if self.floor_limits else None,
+            "limits": {name: list(ends) for name, ends in self.limits.items()},
         }
 
 
@@ -37,6 +37,25 @@ def wider_interval(name: str, boot: Bootstrap, by_group: Bootstrap | None, confi
     """The interval that counts: of draws of rows and draws of groups, the wider one."""
     intervals = [draws.interval(name, confidence) for draws in (boot, by_group) if draws]
     return max(intervals, key=lambda ends: ends[1] - ends[0])
+
+
+def limits_of(fit: Fit) -> dict[str, tuple[float | None, float | None]]:
+    """One-sided limits of every parameter that has a profile; None where the profile never rises that far."""
+    limits = {}
+    for name in profiled(fit):
+        low, high = profile_interval(fit, name, 2 * LIMIT_CONFIDENCE - 1)
+        lowest, highest = allowed(fit, name)
+        limits[name] = (low if low > lowest else None, high if high < highest else None)
+    return limits
+
+
+def limits_text(name: str, ends: tuple[float | None, float | None]) -> str:
+    """What a profile allows, such as "E < 0.42 at 95%"."""
+    low, high = ends
+    if low is None and high is None:
+        return f"{name} has no limit"
+    text = (f"{low:.3g} < " if low is not None else "") + name + (f" < {high:.3g}" if high is not None else "")
+    return f"{text} at {LIMIT_CONFIDENCE:.0%}"
 
 
 def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: float) -> Identification:
@@ -62,21 +81,21 @@ def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: 
         if high - low > WIDEST * abs(fit.parameters[name]):
             unidentified.append(name)
             reasons.append(f"the {confidence:.0%} interval of {name}, {low:.2g} to {high:.2g}, is wider than its value")
-    limits = None
-    if fit.form.floor:
-        limits = profile_interval(fit, fit.form.floor, 2 * LIMIT_CONFIDENCE - 1)
-        if limits[0] == 0:
-            unidentified.append(fit.form.floor)
-            reasons.append(f"no floor fits as well ({fit.form.floor} < {limits[1]:.3g} at {LIMIT_CONFIDENCE:.0%})")
+    limits = limits_of(fit)
+    if fit.form.floor and limits[fit.form.floor][0] is None:
+        unidentified.append(fit.form.floor)
+        reasons.append("no floor fits as well")
 
     unique = tuple(name for name in fit.form.parameters if name in unidentified)
     if unique:
+        allowed_values = [limits_text(name, limits[name]) for name in unique if name in limits]
         statement = f"Not identified ({', '.join(unique)}): {'; '.join(reasons)}."
+        statement += f" The table allows {', '.join(allowed_values)}." if allowed_values else ""
     else:
         shown = []
         for name in fit.form.exponents:
             low, high = wider_interval(name, boot, by_group, confidence)
             shown.append(f"{name} {fit.parameters[name]:.3g} ({low:.3g} to {high:.3g})")
         statement = f"Identified: {', '.join(shown)} at {confidence:.0%}"
-        statement += f", floor {limits[0]:.3g} to {limits[1]:.3g}." if limits else "."
+        statement += f", {limits_text('floor', limits[fit.form.floor])}." if fit.form.floor else "."
     return Identification(unique, statement, limits)

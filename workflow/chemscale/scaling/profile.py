@@ -58,15 +58,18 @@ def scaled(fit: Fit, name: str, values: np.ndarray) -> np.ndarray:
     }[kind]
 
 
-def limits_of(fit: Fit, name: str) -> tuple[float, float]:
-    """Lowest and highest value of a parameter that its bounds allow, in units of the formula."""
-    place = fit.form.parameters.index(name)
+def allowed(fit: Fit, name: str) -> tuple[float, float]:
+    """Lowest and highest value of a parameter that a fit allows; a floor lies between nothing and the smallest loss."""
+    place, kind = fit.form.parameters.index(name), fit.form.kinds[name]
     ends = []
     for bound in fit.bounds():
         theta = fit.theta.copy()
         theta[place] = bound[0, place]
         ends.append(float(fit.form.plain(fit.scaling, theta)[name]))
-    return ends[0], ends[1]
+    lowest, highest = ends
+    if kind == "floor":
+        highest = max(float(fit.loss.min()), fit.parameters[name])
+    return 0.0 if kind in ("floor", "shift") else lowest, highest
 
 
 def profile_interval(fit: Fit, name: str, confidence: float) -> tuple[float, float]:
@@ -76,11 +79,7 @@ def profile_interval(fit: Fit, name: str, confidence: float) -> tuple[float, flo
     parameter of a regression with normal noise and few points; Bates & Watts 1988, ch. 6. Each end by itself is a
     one-sided limit at (1 + confidence) / 2.
     """
-    best, (lowest, highest) = fit.parameters[name], limits_of(fit, name)
-    if fit.form.kinds[name] in ("floor", "shift"):
-        lowest = 0.0
-    if fit.form.kinds[name] == "floor":
-        highest = max(float(fit.loss.min()), best)
+    best, (lowest, highest) = fit.parameters[name], allowed(fit, name)
     left = len(fit.loss) - len(fit.theta)
     if left < 1:
         return lowest, highest

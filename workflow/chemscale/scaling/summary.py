@@ -6,7 +6,6 @@ from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc, bic
 from chemscale.scaling.fitting import Fit
 from chemscale.scaling.identifiability import Identification, wider_interval
-from chemscale.scaling.profile import profile_interval, profiled
 from chemscale.scaling.uncertainty import Bootstrap
 
 LINE_POINTS = 40
@@ -31,7 +30,6 @@ def summarise(
     names = [*fit.parameters, *(["a"] if {"alpha", "beta"} <= set(fit.parameters) else [])]
     content = fit.to_dict() | {
         "intervals": {name: list(wider_interval(name, boot, by_group, confidence)) for name in names},
-        "profiles": {name: list(profile_interval(fit, name, confidence)) for name in profiled(fit)},
         "aicc": finite(aicc(fit)),
         "bic": finite(bic(fit)),
         "bootstrap": {"method": boot.method, "draws": len(boot.theta), "redrawn": boot.redrawn},

@@ -72,7 +72,7 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
 def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
     """Runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
 
-    A run enters if it finished, is not flagged `undertrained`, and has a positive loss and positive counts. Raises
+    A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive counts. Raises
     ChemscaleError for an unknown arm, missing columns or a cell that is there twice.
     """
     if arm not in ARMS:
@@ -98,6 +98,8 @@ def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]
     leave_out(status != "finished", (status + ": " + reason).str.removesuffix(": "))
     if "undertrained" in runs:
         leave_out(runs["undertrained"].eq(True), "undertrained")
+    if "rate_at_edge" in runs:
+        leave_out(runs["rate_at_edge"].eq(True), "learning rate at the edge of its sweep")
     for name in [kind.loss, *counts]:
         usable = np.isfinite(runs[name]) & (runs[name] > 0)
         leave_out(~usable, f"{name} is no positive number")
