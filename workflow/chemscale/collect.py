@@ -48,10 +48,10 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
 
 
 def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
-    """Whether a cell was trained at a learning rate at or beyond the edge of its family's sweep: better may lie beyond."""
-    rates = trials.groupby(["arm", "family"])["learning_rate"].agg(["min", "max"])
+    """Whether a cell's learning rate lies at or beyond the edge of its family's sweep, where better may lie beyond."""
+    rates = trials.astype({"learning_rate": float}).groupby(["arm", "family"])["learning_rate"].agg(["min", "max"])
     swept = table.join(rates, on=["arm", "family"])
-    rate = swept.get("learning_rate", pd.Series(float("nan"), table.index))
+    rate = pd.to_numeric(swept.get("learning_rate", pd.Series(float("nan"), table.index)))
     return (rate <= swept["min"]) | (rate >= swept["max"])
 
 

@@ -72,8 +72,8 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
 def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
     """Runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
 
-    A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive counts. Raises
-    ChemscaleError for an unknown arm, missing columns or a cell that is there twice.
+    A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive
+    counts. Raises ChemscaleError for an unknown arm, missing columns or a cell that is there twice.
     """
     if arm not in ARMS:
         raise ChemscaleError(f"arm {arm!r}: choose one of {', '.join(ARMS)}")
