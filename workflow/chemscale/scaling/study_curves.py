@@ -1,4 +1,4 @@
-"""What a study says about one curve: its laws, which of them extrapolates, its regime, its conventions, its forecast."""
+"""What a study says about one curve: laws, the one that extrapolates, regime, conventions, forecast."""
 
 import pandas as pd
 
