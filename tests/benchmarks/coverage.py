@@ -2,7 +2,7 @@
 
 Three designs: a curve as in the default study (5 sizes over 1.7 decades, 2 seeds on the small three), a surface (4
 sizes × 5 amounts of data), and checkpoints (24 runs of 4 rows that share most of their luck). Noise of log loss is
-normal, 1.5 % (checkpoints: 1.5 % a run, 0.3 % a row). Prints, for each true law, how often the 90 % interval held the truth.
+normal, 1.5 % (checkpoints: 1.5 % a run, 0.3 % a row). Prints how often the 90 % interval held the truth.
 """
 
 import sys
