@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.objectives import SMOOTH_DELTA
 from chemscale.scaling.selection import select
 

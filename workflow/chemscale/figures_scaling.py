@@ -1,4 +1,4 @@
-"""What the scaling notebook draws: what conventions do to exponents, the compute frontier, and the tables of the laws."""
+"""What the scaling notebook draws: what conventions do to exponents, the compute frontier, tables of laws."""
 
 import itertools
 
@@ -20,10 +20,8 @@ def conventions(fits: list[dict]) -> Figure:
         for judgement in of_arm["judgements"]
         if judgement["along"] == "data" and judgement["sensitivity"]["rows"]
     ]
-    kinds = list(
-        dict.fromkeys(row["convention"] for _, judgement in judged for row in judgement["sensitivity"]["rows"])
-    )
-    kinds = list(dict.fromkeys(kind.split(" counted")[0] for kind in kinds))
+    rows = [row for _, judgement in judged for row in judgement["sensitivity"]["rows"]]
+    kinds = list(dict.fromkeys(row["convention"].split(" counted")[0] for row in rows))
     colours = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)), strict=True))
     figure, axes = plt.subplots(figsize=(7.2, 1.2 + 0.5 * len(judged)))
     labels = []

@@ -15,9 +15,10 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc, bic
-from chemscale.scaling.fit import Fit, as_variables, fit_law
+from chemscale.scaling.fitting import Fit, fit_law
 from chemscale.scaling.laws import named_form
 from chemscale.scaling.objectives import SMOOTH_DELTA
+from chemscale.scaling.sanity import as_variables
 
 STARTS = 24
 LEVELS = 8  # windows along a variable; with more distinct values, runs are grouped in so many groups of equal number
