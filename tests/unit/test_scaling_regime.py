@@ -44,7 +44,7 @@ def test_a_resolution_limited_curve_has_its_whole_range_exponent_and_limit_of_th
     content = regime(STUDY, table(STUDY, pure, 0.01, 0))
     assert content["range"] == pytest.approx([STUDY[0], STUDY[-1]])
     assert content["floor"]["low"] == 0 and 0 < content["floor"]["high"] < 0.2
-    assert "a floor of up to" in content["statement"]
+    assert f"a floor above {content['floor']['high']:.3g} is excluded" in content["statement"]
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 

@@ -91,7 +91,7 @@ def test_the_error_of_the_rule_is_made_with_what_was_known_before():
 def test_too_few_sizes_give_no_error_of_the_rule_and_say_so():
     content = select(TWO, {"x": SIZES[:7]}, curve(0, 0.2, 0.01)[:7])
     assert content["rule_error"] is None
-    assert "1 windows are too few" in content["rule_error_reason"]
+    assert "too few windows (1)" in content["rule_error_reason"]
 
 
 @pytest.mark.parametrize(("runs", "chosen_by"), [(6, "aicc"), (None, "simplest")])

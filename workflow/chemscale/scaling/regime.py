@@ -227,7 +227,7 @@ def _resolution_limited(fits: dict[str, Fit], x: np.ndarray, confidence: float) 
     if "power_floor" in fits:
         bottom, top = profile_interval(fits["power_floor"], "floor", confidence)
         floor = {"value": fits["power_floor"].parameters["floor"], "low": bottom, "high": top}
-        statement += f"; a floor of up to {top:.3g} is not excluded"
+        statement += f"; a floor above {top:.3g} is excluded"
     return {
         "verdict": "resolution-limited",
         "range": [float(x.min()), float(x.max())],

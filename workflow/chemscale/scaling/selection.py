@@ -237,7 +237,7 @@ def _rule_error(windows: list[dict], forms: Sequence[str]) -> tuple[dict | None,
             if form in window["errors"]:
                 made.setdefault(rule, []).append(window["errors"][form]["rms_log_error"])
     if not count:
-        return None, f"{len(windows)} windows are too few for a rule to choose in one and be judged in a later one"
+        return None, f"too few windows ({len(windows)}) for a rule to choose by some and be judged in a later one"
     percent = {
         rule: 100 * float(np.sqrt(np.mean(np.square(errors)))) if len(errors) == count else None
         for rule, errors in made.items()
