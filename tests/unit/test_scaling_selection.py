@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.selection import choose, expanding_windows, select
 
 SIZES = np.repeat(np.logspace(4, 5.8, 5), [2, 2, 2, 1, 1])

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import Fit, as_variables, check_table, fit_law
+from chemscale.scaling.fitting import Fit, as_variables, check_table, fit_law
 from chemscale.scaling.laws import named_form
 from chemscale.scaling.profile import profile_interval
 
