@@ -13,9 +13,10 @@ import numpy as np
 from scipy import stats
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fitting import Fit, as_variables, check_table, fit_law
+from chemscale.scaling.fitting import Fit, fit_law
 from chemscale.scaling.laws import named_form
 from chemscale.scaling.profile import profile_interval
+from chemscale.scaling.sanity import as_variables, check_table
 
 LEAST_SIZES = 3
 LEAST_DECADES = 1.0  # of a range that is called a power law

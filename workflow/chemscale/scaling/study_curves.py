@@ -30,9 +30,9 @@ def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> tupl
 
     judgement = dict(head)
     chosen = _selected(judgement, x, loss, tuple(laws))
-    entries = [{**head, "cells": _names(cells), **law.to_dict()} for law in laws.values()]
+    entries = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
     prefer(entries, chosen)
-    judgement["regime"] = _or_reason(lambda: regime(x["x"], loss, options["confidence"]))
+    judgement["regime"] = or_reason(lambda: regime(x["x"], loss, options["confidence"]))
     interval = laws[chosen].interval("exponent")
     judgement["sensitivity"] = sensitivity(cells, kind, head["along"], chosen, interval)
     content["curves"], content["judgements"] = entries, [judgement]
@@ -68,11 +68,11 @@ def _laws(
 
 def _selected(judgement: dict, x: dict, loss, forms: tuple[str, ...]) -> str:
     """Choose a form by extrapolation and keep how; the simplest where there are too few sizes to tell."""
-    judgement["selection"] = _or_reason(lambda: select(forms, x, loss))
+    judgement["selection"] = or_reason(lambda: select(forms, x, loss))
     return judgement["selection"].get("chosen") or forms[0]
 
 
-def _or_reason(work) -> dict:
+def or_reason(work) -> dict:
     try:
         return work()
     except ChemscaleError as error:
@@ -93,14 +93,14 @@ def hold_out(head: dict, cells: pd.DataFrame, x: dict, loss: str, options: dict,
         for name, value in point.pop("x").items():
             same &= x[name] == value
         cell = cells[same].iloc[0]
-        point |= {"data": int(cell["data"]), "size": str(cell["size"]), "cells": _names(cells[same])}
+        point |= {"data": int(cell["data"]), "size": str(cell["size"]), "cells": names(cells[same])}
     return {
         **head,
         "held_out": HOLD_OUT_RULE[len(x)],
-        "used": _names(cells[~held]),
+        "used": names(cells[~held]),
         "points": points,
     }
 
 
-def _names(cells: pd.DataFrame) -> list[str]:
+def names(cells: pd.DataFrame) -> list[str]:
     return cells["cell"].astype(str).tolist()

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
 from chemscale.scaling.criteria import aicc, bic
 from chemscale.scaling.fitting import Fit
 from chemscale.scaling.identifiability import Identification, wider_interval
@@ -47,7 +46,6 @@ def summarise(
         content["a"] = fit.parameters["beta"] / total if total > 0 else None
     if len(fit.x) == 1:
         content["line"] = line(fit, boot, confidence)
-        content["local_slopes"] = local_slopes(*fit.x.values(), fit.loss)
     return content
 
 
@@ -68,21 +66,8 @@ def line(fit: Fit, boot, confidence: float) -> dict:
     }
 
 
-def local_slopes(x: np.ndarray, loss: np.ndarray) -> list[dict]:
-    """−Δ log(mean loss) / Δ log x between neighbouring sizes: the exponent, were there only these two."""
-    sizes = np.unique(x)
-    means = np.array([np.exp(np.log(loss[x == size]).mean()) for size in sizes])
-    slopes = -np.diff(np.log(means)) / np.diff(np.log(sizes))
-    return [
-        {"from": float(a), "to": float(b), "slope": float(slope)}
-        for a, b, slope in zip(sizes[:-1], sizes[1:], slopes, strict=True)
-    ]
-
-
-def prefer(entries: list[dict]) -> None:
-    """Mark the form with the lowest AICc as `preferred`; the simpler one on a tie, or where no criterion is finite."""
-    if not entries:
-        raise ChemscaleError("there is no fit to choose from")
-    best = min(range(len(entries)), key=lambda i: (np.inf if entries[i]["aicc"] is None else entries[i]["aicc"], i))
-    for i, entry in enumerate(entries):
-        entry["preferred"] = i == best
+def prefer(entries: list[dict], form: str) -> None:
+    """Mark the entry of this form as `preferred`; the first one where the form is not among them."""
+    forms = [entry["form"] for entry in entries]
+    for entry in entries:
+        entry["preferred"] = entry["form"] == (form if form in forms else forms[0])

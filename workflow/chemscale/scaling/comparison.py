@@ -1,0 +1,2 @@
+def compare_laws(*a, **k):
+    return {}
