@@ -225,59 +225,6 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
     return figure
 
 
-def forecasts(fits: list[dict]) -> Figure:
-    """What each law, fitted without the largest cells, foretold for them, beside what they gave."""
-    figure, panels = plt.subplots(1, len(fits), figsize=(5.2 * len(fits), 4.2), squeeze=False)
-    for panel, of_arm in zip(panels.flat, fits, strict=True):
-        labels = []
-        for forecast in of_arm["forecasts"]:
-            for point in forecast["points"]:
-                y = len(labels)
-                colour = "#009e73" if point["inside"] else "#d55e00"
-                panel.plot([point["low"], point["high"]], [y, y], color=colour, lw=5, alpha=0.35, solid_capstyle="butt")
-                panel.plot(point["predicted"], y, "|", color=colour, ms=12, mew=2)
-                panel.plot(point["observed"], y, "o", color="black", ms=5)
-                form = {"power": "power law", "power_floor": "with floor", "joint": "L(N, D)"}[forecast["form"]]
-                family = FAMILY_NAMES[forecast["family"]]
-                labels.append(f"{family} {point['size']}, D = {point['data']:,}\n{form}")
-        panel.set_yticks(range(len(labels)), labels, fontsize="x-small")
-        panel.set(
-            xlabel=LOSS[of_arm["arm"]][1], title=f"held-out {of_arm['arm']} cells", ylim=(-0.7, len(labels) - 0.3)
-        )
-        panel.invert_yaxis()
-    handles = [
-        Line2D([], [], color="black", marker="o", ls="", label="observed"),
-        Line2D([], [], color="#009e73", lw=5, alpha=0.5, label="forecast interval, observed inside"),
-        Line2D([], [], color="#d55e00", lw=5, alpha=0.5, label="forecast interval, observed outside"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
-    return figure
-
-
-def exponent_table(fits: list[dict]) -> pd.DataFrame:
-    """Every law of every arm: its exponents with intervals, and whether they are identified."""
-    rows = []
-    for of_arm in fits:
-        for curve in of_arm["curves"]:
-            at = ", ".join(f"{key} {value}" for key, value in curve["at"].items())
-            rows.append((of_arm["arm"], curve["family"], curve["form"], curve["along"], at, *_numbers(curve)))
-        for joint in of_arm["joint"]:
-            rows.append((of_arm["arm"], joint["family"], "joint", "both", "", *_numbers(joint)))
-    columns = ["arm", "family", "law", "along", "at", "exponents", "floor", "identified", "statement"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _numbers(fit: dict) -> tuple[str, str, bool, str]:
-    names = [name for name in ("exponent", "alpha", "beta") if name in fit["parameters"]]
-    shown = []
-    for name in names:
-        interval = fit["intervals"].get(name) or [None, None]
-        bounds = " to ".join("?" if bound is None else f"{bound:.3f}" for bound in interval)
-        shown.append(f"{'' if name == 'exponent' else name + ' '}{fit['parameters'][name]:.3f} ({bounds})")
-    floor = fit["parameters"].get("floor", fit["parameters"].get("E"))
-    return "; ".join(shown), "" if floor is None else f"{floor:.3g}", fit["identified"], fit["statement"]
-
-
 def plain_ticks(axes: Axes, x: bool = True) -> None:
     """Plain numbers on logarithmic axes; on short ones also between the powers of ten."""
     for axis, limits in ((axes.yaxis, axes.get_ylim()), *([(axes.xaxis, axes.get_xlim())] if x else [])):

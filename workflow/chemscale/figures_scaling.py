@@ -11,6 +11,49 @@ from matplotlib.lines import Line2D
 
 from chemscale.figures import FAMILY_COLOURS, FAMILY_NAMES, LOSS, MARKERS, finished, plain_ticks, sizes_in_order
 
+FORM_NAMES = {
+    "power": "power law",
+    "power_floor": "with floor",
+    "joint": "L(N, D)",
+    "joint_tied": "L(N, D), α = β",
+    "joint_no_floor": "L(N, D), E = 0",
+}
+
+
+def forecasts(fits: list[dict]) -> Figure:
+    """What each law, fitted without the largest cells, foretold for them, beside what they gave."""
+    rows = {
+        of_arm["arm"]: [
+            (forecast, point)
+            for forecast in of_arm["forecasts"]
+            if forecast["along"] != "both" or forecast["preferred"]
+            for point in forecast["points"]
+        ]
+        for of_arm in fits
+    }
+    height = 1.4 + 0.36 * max(len(of_arm) for of_arm in rows.values())
+    figure, panels = plt.subplots(1, len(fits), figsize=(5.2 * len(fits), height), squeeze=False)
+    for panel, (arm, of_arm) in zip(panels.flat, rows.items(), strict=True):
+        labels = []
+        for y, (forecast, point) in enumerate(of_arm):
+            colour = "#009e73" if point["inside"] else "#d55e00"
+            panel.plot([point["low"], point["high"]], [y, y], color=colour, lw=5, alpha=0.35, solid_capstyle="butt")
+            panel.plot(point["predicted"], y, "|", color=colour, ms=12, mew=2)
+            panel.plot(point["observed"], y, "o", color="black", ms=5)
+            preferred = " (preferred)" if forecast["preferred"] else ""
+            cell = f"{FAMILY_NAMES[forecast['family']]} {point['size']}, D = {point['data']:,}"
+            labels.append(f"{cell}\n{FORM_NAMES[forecast['form']]}{preferred}")
+        panel.set_yticks(range(len(labels)), labels, fontsize="x-small")
+        panel.set(xlabel=LOSS[arm][1], title=f"held-out {arm} cells", ylim=(-0.7, len(labels) - 0.3))
+        panel.invert_yaxis()
+    handles = [
+        Line2D([], [], color="black", marker="o", ls="", label="observed"),
+        Line2D([], [], color="#009e73", lw=5, alpha=0.5, label="forecast interval, observed inside"),
+        Line2D([], [], color="#d55e00", lw=5, alpha=0.5, label="forecast interval, observed outside"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
 
 def conventions(fits: list[dict]) -> Figure:
     """Exponent of data of every size under every convention, beside its statistical interval."""
@@ -65,3 +108,80 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize="small")
     return figure
+
+
+def exponent_table(fits: list[dict]) -> pd.DataFrame:
+    """Every law of every arm: its exponents with intervals, and whether they are identified."""
+    rows = [
+        {
+            "arm": of_arm["arm"],
+            "family": law["family"],
+            "law": law["form"],
+            "preferred": law["preferred"],
+            "along": law["along"],
+            "at": _place(law["at"]),
+            "exponents": _exponents(law),
+            "floor": _short(law["parameters"].get("floor", law["parameters"].get("E"))),
+            "identified": law["identified"],
+            "statement": law["statement"],
+        }
+        for of_arm in fits
+        for law in (*of_arm["curves"], *of_arm["joint"])
+    ]
+    return pd.DataFrame(rows)
+
+
+def judgement_table(fits: list[dict]) -> pd.DataFrame:
+    """Every curve: which form is chosen by extrapolation and by criteria, with what error, and its regime."""
+    rows = []
+    for of_arm in fits:
+        for judgement in of_arm["judgements"]:
+            selection, error = judgement["selection"], judgement["selection"].get("rule_error") or {}
+            rows.append({
+                "arm": of_arm["arm"],
+                "family": judgement["family"],
+                "along": judgement["along"],
+                "at": _place(judgement["at"]),
+                "chosen": selection.get("chosen"),
+                "chosen by": selection.get("chosen_by", selection.get("reason")),
+                "AICc would choose": selection.get("aicc_choice"),
+                "BIC would choose": selection.get("bic_choice"),
+                "error of the rule (%)": _short(error.get("extrapolation")),
+                "error of AICc (%)": _short(error.get("aicc")),
+                "regime": judgement.get("regime", {}).get("statement", judgement.get("regime", {}).get("reason")),
+                "conventions": judgement.get("sensitivity", {}).get("statement"),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _place(at: dict) -> str:
+    return ", ".join(f"{key} {value}" for key, value in at.items())
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _exponents(law: dict) -> str:
+    shown = []
+    for name in [name for name in ("exponent", "alpha", "beta") if name in law["parameters"]]:
+        low, high = law["intervals"][name]
+        prefix = "" if name == "exponent" else f"{name} "
+        shown.append(f"{prefix}{law['parameters'][name]:.3f} ({low:.3f} to {high:.3f})")
+    return "; ".join(shown)
+
+
+def comparison_table(fits: list[dict]) -> pd.DataFrame:
+    """Families of about equal parameters side by side."""
+    rows = [
+        {
+            "arm": of_arm["arm"],
+            "first": compared["names"][0],
+            "second": compared["names"][1],
+            "law": compared["form"],
+            "statement": compared["statement"],
+        }
+        for of_arm in fits
+        for compared in of_arm["comparisons"]
+    ]
+    return pd.DataFrame(rows, columns=["arm", "first", "second", "law", "statement"])

@@ -113,18 +113,31 @@ rule draw_training:
         """
 
 
-rule draw_forecast:
-    """What the laws foretold for the largest cells before seeing them, and the table of exponents."""
+rule draw_scaling:
+    """Forecasts of the largest cells, what conventions do to exponents, the compute frontier, and all numbers."""
     input:
-        notebook="workflow/notebooks/forecast.ipynb",
+        notebook="workflow/notebooks/scaling.ipynb",
+        runs="results/{study}/tables/runs.parquet",
         fits=[f"results/{{study}}/fits/{arm}.json" for arm in ARMS],
     output:
-        notebook="results/{study}/figures/forecast.ipynb",
+        notebook="results/{study}/figures/scaling.ipynb",
         forecast=report(
             "results/{study}/figures/forecast.svg",
             category="Scaling laws",
             caption="../report/forecast.rst",
             labels={"figure": "Forecast against held-out cells"},
+        ),
+        conventions=report(
+            "results/{study}/figures/conventions.svg",
+            category="Scaling laws",
+            caption="../report/conventions.rst",
+            labels={"figure": "Exponents under every convention"},
+        ),
+        compute_frontier=report(
+            "results/{study}/figures/compute-frontier.svg",
+            category="Scaling laws",
+            caption="../report/compute-frontier.rst",
+            labels={"figure": "Loss against compute"},
         ),
         exponents=report(
             "results/{study}/figures/exponents.csv",
@@ -132,10 +145,28 @@ rule draw_forecast:
             caption="../report/exponents.rst",
             labels={"figure": "Exponents with intervals"},
         ),
+        judgements=report(
+            "results/{study}/figures/judgements.csv",
+            category="Scaling laws",
+            caption="../report/judgements.rst",
+            labels={"figure": "Form, regime and conventions of every curve"},
+        ),
+        comparisons=report(
+            "results/{study}/figures/comparisons.csv",
+            category="Scaling laws",
+            caption="../report/comparisons.rst",
+            labels={"figure": "Families compared"},
+        ),
+        next_cells=report(
+            "results/{study}/figures/next-cells.csv",
+            category="Scaling laws",
+            caption="../report/next-cells.rst",
+            labels={"figure": "What to train next"},
+        ),
     log:
-        "logs/{study}/draw/forecast.log",
+        "logs/{study}/draw/scaling.log",
     benchmark:
-        "logs/{study}/draw/forecast.tsv"
+        "logs/{study}/draw/scaling.tsv"
     localrule: True
     conda:
         "../../envs/chemscale.yaml"
@@ -145,7 +176,7 @@ rule draw_forecast:
     shell:
         r"""
         papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
-            -p fits {params.fits:q} -p figures {params.figures:q} &>{log:q}
+            -p runs {input.runs:q} -p fits {params.fits:q} -p figures {params.figures:q} &>{log:q}
         """
 
 
