@@ -11,7 +11,7 @@ from clones import SMOKE, plan, snakemake
 
 PAPER = "config/studies/paper.yaml"
 REFERENCE = "config/studies/reference.yaml"
-FIGURES = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_forecast": 1}
+FIGURES = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
 SCALING = {"collect": 1, "fit": 2}
 SMOKE_TRAINING = {"tune": 3, "train": 15}
 EMBEDDED = {"fetch_molecules": 1, "encode": 1, "label": 1}

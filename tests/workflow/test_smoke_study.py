@@ -13,14 +13,14 @@ import yaml
 from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
 
 FIGURES = ["language-data", "language-size", "potential-data", "potential-unseen"]
-FIGURES += ["training-curves", "learning-rates", "forecast"]
+FIGURES += ["training-curves", "learning-rates", "forecast", "conventions", "compute-frontier"]
 LANGUAGE = {f"language/chemgpt-slim/w{width}/{data}/seed0" for width in (8, 16) for data in (100, 300, 900)}
 POTENTIAL = {
     f"potential/{size}/{data}/seed0"
     for size in ("schnet/d2-w8", "schnet/d2-w16", "painn/d2-w8")
     for data in (20, 60, 180)
 }
-DRAWN = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_forecast": 1}
+DRAWN = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
 FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_report": 1, "all": 1}
 
 

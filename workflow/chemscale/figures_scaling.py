@@ -63,7 +63,7 @@ def conventions(fits: list[dict]) -> Figure:
         for judgement in of_arm["judgements"]
         if judgement["along"] == "data" and judgement["sensitivity"]["rows"]
     ]
-    rows = [row for _, judgement in judged for row in judgement["sensitivity"]["rows"]]
+    rows = [row for _, judgement in judged for row in judgement["sensitivity"]["rows"] if row["change"]]
     kinds = list(dict.fromkeys(row["convention"].split(" counted")[0] for row in rows))
     colours = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)), strict=True))
     figure, axes = plt.subplots(figsize=(7.2, 1.2 + 0.5 * len(judged)))
@@ -71,7 +71,7 @@ def conventions(fits: list[dict]) -> Figure:
     for y, (_, judgement) in enumerate(judged):
         found = judgement["sensitivity"]
         axes.plot(found["interval"], [y, y], color="0.8", lw=9, solid_capstyle="butt", zorder=0)
-        rows = [row for row in found["rows"] if row["exponent"] is not None and row["change"] != 0]
+        rows = [row for row in found["rows"] if row["change"]]
         for row, shift in zip(rows, np.linspace(-0.22, 0.22, max(len(rows), 2)), strict=False):
             axes.plot(row["exponent"], y + shift, "o", color=colours[row["convention"].split(" counted")[0]], ms=4)
         axes.plot(found["exponent"], y, "|", color="black", ms=14, mew=1.6)
@@ -99,10 +99,15 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
             for size, marker in zip(sizes, itertools.cycle(MARKERS), strict=False):
                 rows = of_family[of_family["size"] == size]
                 panel.plot(rows["flops"], rows[LOSS[arm][0]], marker, color=FAMILY_COLOURS[family], ms=4, alpha=0.6)
-            law = next((entry for entry in of_arm["frontiers"] if entry["family"] == family), None)
-            if law and "line" in law:
-                label = f"{FAMILY_NAMES[family]}: L ∝ C^−{law['exponent']:.2f}"
-                panel.plot(law["line"]["x"], law["line"]["loss"], color=FAMILY_COLOURS[family], lw=1.4, label=label)
+            law = next(entry for entry in of_arm["frontiers"] if entry["family"] == family)
+            if "parameters" in law:
+                on = of_family[of_family["cell"].isin(law["on"])].sort_values("flops")
+                exponent, (low, high) = law["parameters"]["exponent"], law["intervals"]["exponent"]
+                along = np.geomspace(on["flops"].min(), on["flops"].max(), 50)
+                label = f"{FAMILY_NAMES[family]}: $L ∝ C^{{-{exponent:.2f}}}$ [{low:.2f}, {high:.2f}]"
+                law_at = law["parameters"]["coefficient"] * along**-exponent
+                panel.plot(along, law_at, color=FAMILY_COLOURS[family], lw=1.4, label=label)
+                panel.plot(on["flops"], on[LOSS[arm][0]], "o", mfc="none", mec="black", ms=7, mew=0.8)
         panel.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel=LOSS[arm][1])
         plain_ticks(panel, x=False)
         if panel.get_legend_handles_labels()[0]:
@@ -185,3 +190,22 @@ def comparison_table(fits: list[dict]) -> pd.DataFrame:
         for compared in of_arm["comparisons"]
     ]
     return pd.DataFrame(rows, columns=["arm", "first", "second", "law", "statement"])
+
+
+def next_cells_table(fits: list[dict]) -> pd.DataFrame:
+    """What to train next, by goal, with what it should bring beside the alternatives."""
+    rows = []
+    for of_arm in fits:
+        for planned in of_arm["next"]:
+            cells = ", ".join(
+                f"{cell['repeats']} × (N = {cell['N']:,.0f}, D = {cell['D']:,.0f})" for cell in planned.get("cells", [])
+            )
+            rows.append({
+                "arm": of_arm["arm"],
+                "family": planned["family"],
+                "goal": planned.get("goal", ""),
+                "FLOPs": _short(planned.get("spent")),
+                "runs": cells,
+                "statement": planned.get("statement", planned.get("reason")),
+            })  # fmt: skip
+    return pd.DataFrame(rows)

@@ -74,6 +74,6 @@ def _comparisons(along_data: list, kind: Arm, confidence: float) -> list[dict]:
         form = [name for name in laws_a if name in laws_b][-1:]
         names = tuple(f"{head['family']} {head['at']['size']}" for head in (a, b))
         for name in form:
-            found = compare_laws(laws_a[name].boot, laws_b[name].boot, names, confidence)
-            made.append({"names": list(names), "form": name, "x": kind.data, **found})
+            found = compare_laws(laws_a[name].boot, laws_b[name].boot, names, confidence, kind.data_label)
+            made.append({"form": name, **found})
     return made

@@ -1,26 +1,36 @@
 """What a study says about a family as a whole: L(N, D), its forecast, and where compute should go."""
 
+import numpy as np
 import pandas as pd
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.cost import cost_law
 from chemscale.scaling.face import ScalingLaw, fit
+from chemscale.scaling.frontier import loss_paid, optima
+from chemscale.scaling.measured_frontier import compute_frontier
+from chemscale.scaling.planner import GOALS, grid_of, plan
 from chemscale.scaling.selection import select
 from chemscale.scaling.study_curves import hold_out, names, or_reason
 from chemscale.scaling.summary import prefer
 from chemscale.scaling.tables import PARAMETERS, Arm
 
 SURFACE_FORMS = ("joint_no_floor", "joint_tied", "joint")
+BUDGETS = 5  # from that of the cheapest run to ten times that of the dearest
+PLANNED_FOR = ("a", "beta", "alpha")  # the number whose interval is to shrink: the first of these the law has
 
 
 def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> dict:
-    """Content for JSON about all runs of a family: `joint`, `forecasts`, `judgements` and `not_fitted`.
+    """Content for JSON about all runs of a family.
 
-    Runs with the same amount of data share their training subset, so they are also resampled together.
+    `joint` (a fit for each form of L(N, D)), `forecasts`, `judgements` (selection), `frontiers` (loss against compute),
+    `allocations` (best N and D for a budget), `next` (what to train next) and `not_fitted`. Runs with the same amount
+    of data share their training subset, so they are also resampled together.
     """
     head = {"family": family, "along": "both", "at": {}}
     x = {"N": cells[PARAMETERS].to_numpy(float), "D": cells[kind.data].to_numpy(float)}
-    loss = cells[kind.loss].to_numpy(float)
-    content: dict = {"joint": [], "forecasts": [], "judgements": [], "not_fitted": []}
+    loss, flops = cells[kind.loss].to_numpy(float), _flops(cells)
+    content: dict = {"joint": [], "forecasts": [], "judgements": [], "allocations": [], "next": [], "not_fitted": []}
+    content["frontiers"] = [{"family": family, **or_reason(lambda: _frontier(cells, flops, loss, options))}]
     laws: dict[str, ScalingLaw] = {}
     for form in SURFACE_FORMS:
         try:
@@ -28,7 +38,10 @@ def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> d
         except ChemscaleError as error:
             content["not_fitted"].append({**head, "form": form, "what": "fit", "reason": str(error)})
     if not laws:
+        reason = content["not_fitted"][-1]["reason"]
+        content["next"] = [{"family": family, "reason": f"no surface L(N, D) to plan with: {reason}"}]
         return content
+
     selection = or_reason(lambda: select(tuple(laws), x, loss))
     content["judgements"] = [{**head, "selection": selection}]
     content["joint"] = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
@@ -38,4 +51,42 @@ def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> d
         content["forecasts"] += [made] if made else []
     if content["forecasts"]:
         prefer(content["forecasts"], selection.get("chosen"))
+    law = laws.get(selection.get("chosen"), next(iter(laws.values())))
+    content["allocations"] = [{"family": family, **or_reason(lambda: _allocation(law, x, flops))}]
+    content["next"] = [
+        {"family": family, "goal": goal, **or_reason(lambda goal=goal: _next(law, x, flops, goal))} for goal in GOALS
+    ]
     return content
+
+
+def _flops(cells: pd.DataFrame) -> np.ndarray | None:
+    """Exact FLOPs of the runs; None where the table has none."""
+    if "flops" not in cells or cells["flops"].isna().any():
+        return None
+    return cells["flops"].to_numpy(float)
+
+
+def _frontier(cells: pd.DataFrame, flops: np.ndarray | None, loss: np.ndarray, options: dict) -> dict:
+    if flops is None:
+        raise ChemscaleError("the table has no FLOPs of these runs")
+    found = compute_frontier(flops, loss, **options)
+    return found | {"on": [name for name, on in zip(names(cells), found["on"], strict=True) if on]}
+
+
+def _allocation(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None) -> dict:
+    cost = cost_law(x["N"], x["D"], flops)
+    spent = cost.of(x["N"], x["D"])
+    budgets = np.geomspace(spent.min(), 10 * spent.max(), BUDGETS)
+    found = optima(law.boot, cost, budgets, law.confidence)
+    for entry in found["budgets"]:
+        if "refused" not in entry:
+            entry["loss_paid"] = loss_paid(law.fit, cost, entry["compute"])
+    return found
+
+
+def _next(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None, goal: str) -> dict:
+    """The next runs for as much compute as these runs have used."""
+    cost = cost_law(x["N"], x["D"], flops)
+    wanted = "a" if {"alpha", "beta"} <= set(law.parameters) else next(n for n in PLANNED_FOR if n in law.parameters)
+    budget = float(cost.of(x["N"], x["D"]).sum())
+    return plan(law.boot, grid_of(x["N"], x["D"]), cost, budget, goal, wanted, law.confidence)
