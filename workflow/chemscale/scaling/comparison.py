@@ -3,7 +3,7 @@
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import Fit
+from chemscale.scaling.fitting import Fit
 from chemscale.scaling.frontier import interval
 from chemscale.scaling.laws import CURVES
 from chemscale.scaling.uncertainty import Bootstrap

@@ -13,7 +13,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import Cost
-from chemscale.scaling.fit import Fit
+from chemscale.scaling.fitting import Fit
 from chemscale.scaling.laws import SURFACES
 from chemscale.scaling.uncertainty import Bootstrap
 

@@ -5,7 +5,7 @@ from scipy import stats
 from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.uncertainty import bootstrap
 
 SAME_BUDGET = 1.25  # largest ratio of costs in a group
