@@ -15,7 +15,7 @@ from chemscale.scaling.objectives import Objective
 
 ITERATIONS = 1000  # some 30 are usual; narrow valleys take more
 ENOUGH = 1e-12  # promised decrease over the objective, at which a problem is solved
-ENOUGH_FOR_DRAWS = 1e-7  # of a draw or a profile: far below what moves a quantile
+FOR_DRAWS = {"enough": 1e-7, "iterations": 150}  # of a draw or a profile: far below what moves a quantile
 LARGEST_STEP = 2.0  # in units of θ: a factor 7 in a coefficient
 ELEMENTS_AT_ONCE = 4_000_000  # batch × points × parameters kept in memory
 
@@ -53,7 +53,7 @@ def is_free(theta, gradient, low, high) -> np.ndarray:
 
 
 def _newton(
-    law: Law, log_y, weights, theta, low, high, objective: Objective, enough: float
+    law: Law, log_y, weights, theta, low, high, objective: Objective, enough: float, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise one objective; returns θ and its value. All arrays have the batch as first dimension."""
     theta = np.clip(theta, low, high)
@@ -62,7 +62,7 @@ def _newton(
     unit = weights.sum(axis=1)
     damping = np.full(len(theta), 1e-3)
     live = np.arange(len(theta))
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         step, promised = _step(
             gradient[live],
             hessian[live],
@@ -83,7 +83,16 @@ def _newton(
 
 
 def minimise(
-    law: Law, log_y, theta, low, high, objective: Objective, weights=None, smooth=True, enough=ENOUGH
+    law: Law,
+    log_y,
+    theta,
+    low,
+    high,
+    objective: Objective,
+    weights=None,
+    smooth=True,
+    enough=ENOUGH,
+    iterations=ITERATIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise Σ w ρ from every start of the batch, within bounds.
 
@@ -102,5 +111,5 @@ def minimise(
         part = slice(first, first + rows)
         here = [values[part] for values in spread]
         for level in objective.smoother() if smooth else [objective]:
-            theta[part], value[part] = _newton(law, *here[:2], theta[part], *here[2:], level, enough)
+            theta[part], value[part] = _newton(law, *here[:2], theta[part], *here[2:], level, enough, iterations)
     return theta, value

@@ -5,7 +5,7 @@ from scipy import stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting import Fit
-from chemscale.scaling.minimise import ENOUGH_FOR_DRAWS, minimise
+from chemscale.scaling.minimise import FOR_DRAWS, minimise
 from chemscale.scaling.starts import project, random_starts
 
 GRID = 40  # values tried in each of the two passes towards an edge
@@ -31,7 +31,7 @@ def profile(fit: Fit, name: str, values: np.ndarray) -> np.ndarray:
         starts[:, place] = low[:, place]
         if start is not fit.theta:
             starts = np.where(np.arange(starts.shape[1]) == place, starts, project(fit.form, law, log_y, starts))
-        found = minimise(law, log_y, starts, low, high, fit.objective, fit.weights[None], enough=ENOUGH_FOR_DRAWS)[1]
+        found = minimise(law, log_y, starts, low, high, fit.objective, fit.weights[None], **FOR_DRAWS)[1]
         least = np.minimum(least, found)
     return least
 

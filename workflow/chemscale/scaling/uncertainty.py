@@ -36,7 +36,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.progress import progress
 from chemscale.scaling.fitting import Fit
-from chemscale.scaling.minimise import ENOUGH_FOR_DRAWS, minimise
+from chemscale.scaling.minimise import FOR_DRAWS, minimise
 from chemscale.scaling.starts import project, random_starts
 
 RESCUES = 3  # random starts of every draw beside the fit itself: a draw may have its optimum in another basin
@@ -104,7 +104,7 @@ def _refit(fit: Fit, log_y, weights, rng) -> np.ndarray:
             here = [values[first : first + DRAWS_AT_ONCE] for values in spread]
             count = len(here[0])
             start = np.tile(fit.theta, (count, 1))
-            options = {"weights": here[1], "smooth": False, "enough": ENOUGH_FOR_DRAWS}
+            options = {"weights": here[1], "smooth": False, **FOR_DRAWS}
             theta, value = minimise(law, here[0], start, low, high, fit.objective, **options)
             # one term alone is a line in logs: a convex problem, with one optimum
             for _ in range(0 if fit.form.name == "power" else RESCUES):
