@@ -127,6 +127,9 @@ def _statement(content: dict) -> str:
         need = "too much" if last["factor"] is None else f"{last['factor']:.3g} times the"
         low, high = ("no limit" if end is None else f"{end:.3g}" for end in last["interval"])
         parts.append(f"at loss {last['loss']:.3g} {b} needs {need} {content['along']} ({low} to {high})")
-    crossings = [f"{entry['x']:.3g}" for entry in content["crossings"]["at"]]
+    crossings = [
+        f"{entry['x']:.3g}" + ("" if entry["within"] else " (beyond the points)")
+        for entry in content["crossings"]["at"]
+    ]
     parts.append(f"the laws cross at {', '.join(crossings)}" if crossings else "the laws do not cross")
     return f"{a} against {b}: {'; '.join(parts)}."

@@ -103,6 +103,11 @@ def interval(draws: np.ndarray, confidence: float) -> list[float | None]:
     return [float(end) if np.isfinite(end) else None for end in (low, high)]
 
 
+def extrapolated(fit: Fit, point: dict[str, float]) -> list[str]:
+    """The variables of a point that lie outside the range of the points fitted."""
+    return [name for name, value in point.items() if not fit.x[name].min() <= value <= fit.x[name].max()]
+
+
 def _sum_of_powers(fit: Fit, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """log A, α, log B and β, each (draws,), of the sum of powers that the surface falls with."""
     values = fit.form.plain(fit.scaling, theta)
@@ -183,12 +188,8 @@ def _judged(fit: Fit, cost: Cost, compute, log_n: float, log_d: float, limits, d
         "N": float(n),
         "D": float(d),
         "loss": float(fit.predict(_points(fit, n, d, distinct))[0]),
-        "extrapolated": [name for name, value in chosen.items() if not _within(fit.x[name], np.exp(value))],
+        "extrapolated": extrapolated(fit, {"N": n, "D": d}),
     }
-
-
-def _within(values: np.ndarray, value: float) -> bool:
-    return bool(values.min() <= value <= values.max())
 
 
 def _exponents(boot: Bootstrap, cost: Cost, confidence: float) -> dict | None:

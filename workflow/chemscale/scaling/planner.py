@@ -6,8 +6,8 @@ import pandas as pd
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import Cost, cost_law
 from chemscale.scaling.design import Design, Number, choose
-from chemscale.scaling.fitting import Fit, fit_law
-from chemscale.scaling.frontier import optimum
+from chemscale.scaling.fit import Fit, fit_law
+from chemscale.scaling.frontier import extrapolated, optimum
 from chemscale.scaling.tables import need_columns, numbers
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
 
@@ -30,7 +30,7 @@ def plan(
 ) -> dict:
     """Cells to train next out of `candidates` {"N", "D"} (cells,), as content for JSON.
 
-    Goal `interval`: cells that shrink the interval of a number most: `of` is a parameter of the form, `a`, or the loss
+    Goal `interval`: cells that shrink the interval of a number most: `of` is an exponent, the floor, `a`, or the loss
     at {"N", "D"}. Goal `loss`: the cell with the lowest predicted loss. `budget` is in the unit of `cost`. Beside the
     plan are two alternatives on the same budget: one run at the compute optimum, and one more seed of every cell there
     is (cheapest first, in rounds, as far as the budget goes). `width_ratio` is the width of the interval expected
@@ -73,7 +73,8 @@ def plan_table(
     """Fit a surface to a table of runs whose columns are named, and plan the next ones (see `plan`).
 
     Candidates are the sizes and amounts of data in the table, those halfway between in logs, and two and four times
-    the largest (see `grid_of`). Costs are those of the column `compute` (FLOPs, device seconds; the budget is in its unit), else 6 N D.
+    the largest (see `grid_of`). Costs are those of the column `compute` (FLOPs, device seconds; the budget is in its
+    unit), else 6 N D.
     Raises ChemscaleError for missing columns and for tables that carry no law.
     """
     need_columns(table, [name for name in (loss, params, data, compute) if name], "a plan")
@@ -136,7 +137,7 @@ def _number(fit: Fit, of: str | dict[str, float]) -> tuple[Number, str]:
         if set(of) != {"N", "D"} or not all(np.isfinite(value) and value > 0 for value in of.values()):
             raise ChemscaleError(f"of {of}: the loss at a target needs its N and D, both positive")
         return lambda theta: fit.predict_many(of, theta)[:, 0], f"the loss at N = {of['N']:.3g}, D = {of['D']:.3g}"
-    known = [*fit.form.parameters, *(["a"] if {"alpha", "beta"} <= set(fit.form.parameters) else [])]
+    known = [*fit.form.of_kind("exponent", "floor"), *(["a"] if {"alpha", "beta"} <= set(fit.form.parameters) else [])]
     if of not in known:
         raise ChemscaleError(f"of {of!r}: choose one of {', '.join(known)}, or a target with N and D")
     if of == "a":
@@ -174,7 +175,7 @@ def _at_optimum(fit: Fit, cost: Cost, budget: float, design: Design | None) -> d
     return _entry({name: np.array([best[name]]) for name in ("N", "D")}, np.array([1]), cost, design)
 
 
-def _repeats(fit: Fit, cost: Cost, budget: float, design: Design) -> dict:
+def _repeats(fit: Fit, cost: Cost, budget: float, design: Design | None) -> dict:
     """One more seed of every cell there is, cheapest first, in rounds, as far as the budget goes."""
     n, d = np.unique(np.stack([fit.x["N"], fit.x["D"]]), axis=1)
     costs = cost.of(n, d)
@@ -195,20 +196,22 @@ def _plan_loss(boot: Bootstrap, cells, cost: Cost, budget: float, of, confidence
     best = int(losses.argmin())
     cell = {name: values[[best]] for name, values in cells.items()}
     low, high = (float(end[0]) for end in boot.band(cell, confidence, runs=1))
-    now = int(fit.loss.argmin())
     exact = optimum(fit, cost, budget)
     at_optimum = {"refused": exact["refused"]} if "refused" in exact else _at_optimum(fit, cost, budget, None)
     if "loss" in exact:
         at_optimum |= {"loss": exact["loss"], "extrapolated": exact["extrapolated"]}
-    gain = 1 - losses[best] / fit.loss[now]
+    again = _repeats(fit, cost, budget, None)
+    if "cells" in again:
+        again["loss"] = float(min(fit.predict({k: repeated[k] for k in cell})[0] for repeated in again["cells"]))
+    gain = 1 - losses[best] / fit.loss.min()
     text = f"N = {cell['N'][0]:.3g}, D = {cell['D'][0]:.3g} should reach a loss of {losses[best]:.4g}"
     text += f" ({low:.4g} to {high:.4g} at {confidence:.0%}), {gain:.1%} below the best run so far"
-    again = {"cells": [{"N": float(fit.x["N"][now]), "D": float(fit.x["D"][now])}], "loss": float(fit.loss[now])}
     return {
         **_entry(cell, np.array([1]), cost, None),
         "loss": float(losses[best]),
         "interval": [low, high],
         "gain": float(gain),
+        "extrapolated": extrapolated(fit, {name: float(values[0]) for name, values in cell.items()}),
         "alternatives": {"run at the optimum": at_optimum, "repeat what is there": again},
         "statement": text + ".",
     }
