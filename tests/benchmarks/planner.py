@@ -79,7 +79,7 @@ def measure(truth: tuple, of, tables: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    tables = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    tables = int(sys.argv[1]) if len(sys.argv) > 1 else 25
     print(f"{tables} tables each, {DRAWS} draws")
     for truth in LAWS:
         for of in ("a", TARGET):

@@ -1,4 +1,16 @@
-"""Which cells to train next on a budget: those that narrow one number most, or the one that lowers the loss most."""
+"""Which cells to train next on a budget: those that narrow one number most, or the one that lowers the loss most.
+
+Measured on simulated tables of 3 sizes × 5 amounts of data with 1.5 % of noise (tests/benchmarks/planner.py, 40 tables
+each, no more than 20 runs), median width of the 90 % interval over that before, on a budget of the table's own cost:
+
+    α    β    floor  number               plan (expected)  run at the optimum  repeat what is there
+    0.35 0.3  1.0    a                    0.39 (0.37)      0.90                0.68
+    0.35 0.3  1.0    loss at a far N, D   0.53 (0.50)      0.74                0.73
+    0.6  0.4  0.5    a                    0.46 (0.41)      0.96                0.71
+    0.6  0.4  0.5    loss at a far N, D   0.58 (0.53)      0.72                0.71
+
+The law's form was the true one there. Where it is not, a plan is as wrong as the form.
+"""
 
 import numpy as np
 import pandas as pd
