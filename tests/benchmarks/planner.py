@@ -13,7 +13,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import SIX_N_D
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.planner import grid_of, plan
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
 

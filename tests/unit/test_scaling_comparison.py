@@ -7,7 +7,7 @@ import pytest
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.comparison import compare_laws
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.uncertainty import bootstrap
 
 SIZES = np.repeat(np.logspace(2, 4, 5), 2)

@@ -9,7 +9,7 @@ from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import SIX_N_D, Cost, cost_law
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.frontier import interval, loss_paid, optima, optimum
 from chemscale.scaling.measured_frontier import compute_frontier, isoflop
 from chemscale.scaling.uncertainty import bootstrap

@@ -11,7 +11,7 @@ from scipy import stats
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import SIX_N_D
 from chemscale.scaling.design import Design, choose
-from chemscale.scaling.fit import fit_law
+from chemscale.scaling.fitting import fit_law
 from chemscale.scaling.planner import grid_of, plan, plan_table
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
 

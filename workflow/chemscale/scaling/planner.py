@@ -18,7 +18,7 @@ import pandas as pd
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import Cost, cost_law
 from chemscale.scaling.design import Design, Number, choose
-from chemscale.scaling.fit import Fit, fit_law
+from chemscale.scaling.fitting import Fit, fit_law
 from chemscale.scaling.frontier import extrapolated, optimum
 from chemscale.scaling.tables import need_columns, numbers
 from chemscale.scaling.uncertainty import Bootstrap, bootstrap
