@@ -137,7 +137,13 @@ def figures_of_study(wildcards):
         "potential": ["potential-data.svg", "potential-unseen.svg"],
     }
     files = [file for arm in ARMS for file in drawn[arm]]
-    files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg", "forecast.svg", "exponents.csv"]
+    files += [
+        "training-curves.svg",
+        "learning-rates.svg",
+        "performance-estimation.svg",
+        "forecast.svg",
+        "exponents.csv",
+    ]
     return [f"results/{config['study']}/figures/{file}" for file in files]
 
 
