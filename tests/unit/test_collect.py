@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from chemscale.collect import collect, read_table
+from chemscale.collect import collect, read_table, sweeps
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
 from chemscale.scaling.study_fits import fit_runs
@@ -70,3 +70,26 @@ def test_an_unreadable_table_is_named(tmp_path):
     (tmp_path / "runs.parquet").write_text("no parquet")
     with pytest.raises(ChemscaleError, match=r"runs\.parquet: not a readable table"):
         read_table(tmp_path / "runs.parquet")
+
+
+def test_sweeps_have_a_row_a_trial_with_the_map_of_their_family(tmp_path):
+    trial = {"width": 8, "status": "finished", "tse": 2.0, "tse_e": 1.0, "validation_loss": 0.5, "expected_loss": 0.5}
+    stopped = {"status": "stopped", "tse": 4.0, "validation_loss": None, "expected_loss": 0.9, "predicted_loss": 0.9}
+    sweep = {
+        "family": "schnet",
+        "trials": [trial | {"learning_rate": 0.01}, trial | stopped | {"learning_rate": 0.1}],
+        "estimate": "tse",
+        "maps": {"tse": {"slope": 0.2, "intercept": 0.1, "residual": 0.01, "spearman": 1.0, "r2": 0.99}, "tse_e": {}},
+        "compute": {"flops_share_saved": 0.35},
+        "best": [{"width": 8, "learning_rate": 0.02, "edge": False}],
+        "rule": {"intercept": 0.0, "slope": -1.0},
+    }
+    write_json(tmp_path / "tuning" / "potential" / "schnet.json", sweep)
+    write_json(tmp_path / "tuning" / "potential" / "painn.json", sweep | {"family": "painn", "estimate": None})
+    table = sweeps(tmp_path)
+    assert table["family"].tolist() == ["painn", "painn", "schnet", "schnet"] and set(table["arm"]) == {"potential"}
+    schnet = table[table["family"] == "schnet"]
+    assert schnet["expected_loss"].tolist() == [0.5, 0.9] and schnet["predicted_loss"].tolist()[1] == 0.9
+    assert schnet["slope"].tolist() == [0.2, 0.2]
+    assert schnet["rule_learning_rate"].tolist() == pytest.approx([1 / 8, 1 / 8])
+    assert table["slope"].isna().sum() == 2 and table["flops_share_saved"].tolist() == [0.35] * 4

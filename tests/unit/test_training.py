@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from chemscale.errors import ChemscaleError
 from chemscale.training.cell import make_task, train_cell
 from chemscale.training.loop import Cell
-from chemscale.training.tune import best_rate, rate_rule, training_speed_estimate, tune
 
 ARMS = ["language", "potential"]
 
@@ -132,24 +131,6 @@ def test_a_loss_that_is_never_finite_is_recorded_as_failed(arm, cell_settings, t
     assert metrics["status"] == "failed" and metrics["halvings"] == 3
 
 
-def test_a_killed_sweep_goes_on_with_the_trial_it_was_at(tmp_path, monkeypatch):
-    calls = []
-
-    def trial(settings, width, rate):
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        calls.append(rate)
-        return {"tse": abs(math.log(rate / 0.01)) + 1, "validation_loss": 1.0}
-
-    monkeypatch.setattr("chemscale.training.tune._trial", trial)
-    settings = {"family": "schnet", "tune": {"widths": [8], "learning_rates": [0.001, 0.01, 0.1]}}
-    with pytest.raises(KeyboardInterrupt):
-        tune(settings, tmp_path / "rates.json")
-    calls.clear()
-    assert len(tune(settings, tmp_path / "rates.json")["trials"]) == 3
-    assert calls == [0.1] and not (tmp_path / "rates.trials").exists()
-
-
 @pytest.mark.parametrize("arm", ["potential"])
 def test_hopeless_cell_is_recorded_as_failed(arm, cell_settings, tmp_path, monkeypatch):
     poison(monkeypatch, above=0)
@@ -165,67 +146,3 @@ def test_hopeless_cell_is_recorded_as_failed(arm, cell_settings, tmp_path, monke
 def test_more_data_than_there_is(arm, cell_settings, tmp_path):
     with pytest.raises(ChemscaleError, match=r"100,000"):
         train_cell(cell_settings | {"data": 100_000}, tmp_path / "cell", tmp_path / "state")
-
-
-def test_tse_matches_the_published_oracle(checkout):
-    """Values of the authors' notebook on their own log: notes on the paper, 5.2. TSE there sums epochs before T."""
-    log = checkout.parent / "shared" / "data" / "tpe" / "metrics.csv"
-    if not log.exists():
-        pytest.skip("the authors' log lies in ../shared, which this checkout does not have beside it")
-    table = pd.read_csv(log)
-    column = next(name for name in table if name.startswith("train_loss"))
-    losses = table.dropna(subset=column)[column].to_numpy()
-    assert training_speed_estimate(losses[: 10 * 63], 63) == pytest.approx(129.8276312691825, rel=1e-12)
-
-
-def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
-    def trials(values):
-        return [{"learning_rate": 10.0**-k, "tse": tse} for k, tse in zip((4, 3, 2, 1), values, strict=True)]
-
-    # a parabola in log10(rate) with its minimum at -2.5
-    inside = best_rate(16, trials([(k - 2.5) ** 2 for k in (4, 3, 2, 1)]))
-    assert inside["learning_rate"] == pytest.approx(10**-2.5) and not inside["edge"]
-    assert best_rate(16, trials([1, 2, 3, 4])) == {"width": 16, "learning_rate": pytest.approx(1e-4), "edge": True}
-    diverged = best_rate(16, trials([3, 2, 1, None]))
-    assert diverged["edge"] and diverged["learning_rate"] == pytest.approx(1e-2)
-
-
-def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:
-    """Trials whose log TSE is a parabola about a best rate of 0.01·(width/16)^slope, other heights for other widths."""
-    return [
-        {
-            "width": width,
-            "learning_rate": rate,
-            "tse": 10 / width * math.exp(0.05 * (math.log(rate / 0.01) - slope * math.log(width / 16)) ** 2),
-        }
-        for width in widths
-        for rate in (0.0025, 0.005, 0.01, 0.02, 0.04)
-    ]
-
-
-@pytest.mark.parametrize(("slope", "kept"), [(-0.5, -0.5), (-2.0, -1.0), (0.7, 0.0)])
-def test_rule_carries_rates_to_other_widths_within_sane_slopes(slope, kept):
-    rule = rate_rule(sweep(slope))
-    assert rule["slope"] == pytest.approx(kept, abs=1e-6)
-    if slope == kept:
-        assert math.exp(rule["intercept"] + rule["slope"] * math.log(256)) == pytest.approx(0.01 * 16**slope)
-
-
-def test_rule_of_one_width_and_of_a_sweep_with_a_diverged_trial():
-    one = rate_rule(sweep(-0.5, widths=(32,)))
-    assert one["slope"] == 0 and math.exp(one["intercept"]) == pytest.approx(0.01 * 2**-0.5)
-    diverged = sweep(-0.5)
-    diverged[4]["tse"] = None
-    assert rate_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)
-
-
-@pytest.mark.parametrize("arm", ARMS)
-def test_tuned_rate_reaches_the_cell(arm, cell_settings, tmp_path):
-    sweep = {"widths": [8], "learning_rates": [1e-4, 1e-2, 1e-1], "data": 60, "steps": 20}
-    tuned = tune(cell_settings | {"tune": sweep}, tmp_path / "rates.json")
-    assert len(tuned["trials"]) == 3 and tuned["best"][0]["width"] == 8
-    settings = cell_settings | {"learning_rate": "tuned", "tuning": str(tmp_path / "rates.json")}
-    metrics = train_cell(settings, tmp_path / "cell", tmp_path / "state")
-    rule = tuned["rule"]
-    assert metrics["learning_rate"] == pytest.approx(math.exp(rule["intercept"]) * 8 ** rule["slope"])
-    assert metrics["learning_rate"] > 1e-3

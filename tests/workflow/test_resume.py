@@ -66,6 +66,30 @@ def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
 
 
 @pytest.mark.parametrize("arm", ["language"])
+def test_a_sweep_told_to_stop_goes_on_within_its_trial(arm, cell_settings, tmp_path):
+    sweep = {"widths": [8], "learning_rates": [0.001, 0.003, 0.01, 0.03], "data": 60, "steps": 400}
+    path = tmp_path / "sweep.json"
+    path.write_text(json.dumps(cell_settings | {"tune": sweep}))
+    command = list(map(str, [sys.executable, "-m", "chemscale.cli", "tune", path, "--out"]))
+    assert subprocess.run([*command, str(tmp_path / "whole.json")], stderr=subprocess.PIPE).returncode == 0
+
+    attempt = subprocess.Popen([*command, str(tmp_path / "stopped.json")], stderr=subprocess.PIPE, text=True)
+    known = tmp_path / "stopped.trials" / "trials.json"
+    while not (known.exists() and "stopped" in known.read_text()):
+        assert attempt.poll() is None, attempt.stderr.read()
+        time.sleep(0.01)
+    time.sleep(0.5)  # now it trains the second trial, save on a slow machine: between trials it ends at once
+    attempt.send_signal(signal.SIGTERM)
+    code, said = attempt.wait(), attempt.stderr.read()
+    assert code == -signal.SIGTERM or (code == 75 and "call again to go on" in said)
+    assert subprocess.run([*command, str(tmp_path / "stopped.json")], stderr=subprocess.PIPE).returncode == 0
+    whole, stopped = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "stopped.json"))
+    for sweep in (whole, stopped):
+        assert all(trial.pop("seconds") for trial in sweep["trials"])
+    assert stopped["trials"] == whole["trials"] and stopped["rule"] == whole["rule"]
+
+
+@pytest.mark.parametrize("arm", ["language"])
 def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
     attempt = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 10, attempt)

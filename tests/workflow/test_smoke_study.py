@@ -13,7 +13,8 @@ import yaml
 from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
 
 FIGURES = ["language-data", "language-size", "potential-data", "potential-unseen"]
-FIGURES += ["training-curves", "learning-rates", "forecast", "conventions", "compute-frontier"]
+FIGURES += ["training-curves", "learning-rates", "performance-estimation"]
+FIGURES += ["forecast", "conventions", "compute-frontier"]
 LANGUAGE = {f"language/chemgpt-slim/w{width}/{data}/seed0" for width in (8, 16) for data in (100, 300, 900)}
 POTENTIAL = {
     f"potential/{size}/{data}/seed0"

@@ -3,6 +3,8 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from chemscale import __version__
@@ -143,24 +145,33 @@ def _prepare_training(options: argparse.Namespace) -> object:
     return settle_device(options.gpus)
 
 
+@contextmanager
+def _interruptible(name: str) -> Iterator[None]:
+    """Exit with the code for "try again" when the scheduler has stopped a training and its state is saved."""
+    from chemscale.training.state import Interrupted
+
+    try:
+        yield
+    except Interrupted as interruption:
+        print(f"chemscale {name}: {interruption}; call again to go on", file=sys.stderr)
+        raise SystemExit(75) from None  # EX_TEMPFAIL
+
+
 def _tune(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
     from chemscale.training.tune import tune
 
-    tune(_settings(options), options.out)
+    with _interruptible("tune"):
+        tune(_settings(options), options.out)
 
 
 def _train(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
     from chemscale.training.cell import train_cell
-    from chemscale.training.state import Interrupted
 
     checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
-    try:
+    with _interruptible("train"):
         metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
-    except Interrupted as interruption:
-        print(f"chemscale train: {interruption}; call again to go on", file=sys.stderr)
-        raise SystemExit(75) from None  # EX_TEMPFAIL
     print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
 
 

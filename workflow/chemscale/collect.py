@@ -10,6 +10,7 @@ from chemscale.files import atomic, read_json
 from chemscale.training.schedule import rule_rate
 
 NESTED = ("versions",)  # entries of a record that are no column
+LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map that are columns
 
 
 def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
@@ -56,11 +57,15 @@ def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
 
 
 def sweeps(results: Path) -> pd.DataFrame:
-    """Trials of all sweeps of learning rates in `results`, one row each."""
+    """Trials of all sweeps of learning rates in `results`, one row each, with what their family's sweep says.
+
+    `slope`, `intercept`, `spearman` and `r2` are those of the map from the chosen `estimate` to final losses.
+    """
     rows = []
     for path in sorted(results.glob("tuning/*/*.json")):
         sweep = read_json(path)
         best = {entry["width"]: entry for entry in sweep["best"]}
+        line = sweep["maps"].get(sweep["estimate"], {})
         for trial in sweep["trials"]:
             width = trial["width"]
             rows.append({
@@ -70,9 +75,14 @@ def sweeps(results: Path) -> pd.DataFrame:
                 "best_learning_rate": best[width]["learning_rate"],
                 "edge": best[width]["edge"],
                 "rule_learning_rate": rule_rate(sweep["rule"], width),
+                "estimate": sweep["estimate"],
+                **{name: line.get(name) for name in LINE},
+                "flops_share_saved": sweep["compute"]["flops_share_saved"],
             })  # fmt: skip
-    columns = ["arm", "family", "width", "learning_rate", "tse", "validation_loss"]
-    return pd.DataFrame(rows, columns=[*columns, "best_learning_rate", "edge", "rule_learning_rate"])
+    columns = ["arm", "family", "width", "learning_rate", "status", "tse", "tse_e", "validation_loss", "expected_loss"]
+    columns += ["predicted_loss", "predicted_low", "predicted_high", "best_learning_rate", "edge", "rule_learning_rate"]
+    columns += ["estimate", *LINE, "flops_share_saved"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def read_table(path: Path) -> pd.DataFrame:

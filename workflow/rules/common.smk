@@ -137,7 +137,7 @@ def figures_of_study(wildcards):
         "potential": ["potential-data.svg", "potential-unseen.svg"],
     }
     files = [file for arm in ARMS for file in drawn[arm]]
-    files += ["training-curves.svg", "learning-rates.svg"]
+    files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]
     return [f"results/{config['study']}/figures/{file}" for file in files]

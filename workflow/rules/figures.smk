@@ -97,6 +97,12 @@ rule draw_training:
             caption="../report/learning-rates.rst",
             labels={"figure": "Learning rates: sweeps and rule"},
         ),
+        estimation=report(
+            "results/{study}/figures/performance-estimation.svg",
+            category="Training",
+            caption="../report/performance-estimation.rst",
+            labels={"figure": "Training performance estimation: what early losses foretold"},
+        ),
     log:
         "logs/{study}/draw/training.log",
     benchmark:

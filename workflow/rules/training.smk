@@ -5,7 +5,7 @@ OUTPUTS: results/{study}/runs/<cell>/metrics.json, history.parquet, model.safete
 
 
 rule tune:
-    """Sweep learning rates over small models in short runs, rank them by the training speed estimate, fit the rule."""
+    """Sweep learning rates over small models, stop most by their training speed estimate, fit the rule."""
     input:
         data=data_of_arm,
     output:

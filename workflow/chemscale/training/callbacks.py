@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -134,8 +135,28 @@ def _passes(step: int, total: int, parts: int) -> bool:
     return step * parts // total > (step - 1) * parts // total
 
 
+class LossLog(pl.Callback):
+    """Keep the training loss of every step; reading it waits for the device."""
+
+    def __init__(self):
+        self.losses: list[torch.Tensor] = []
+
+    def state_dict(self) -> dict:
+        return {"losses": self.read()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.losses = list(torch.from_numpy(state["losses"]))
+
+    def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
+        self.losses.append(outputs["loss"].detach())
+
+    def read(self) -> np.ndarray:
+        """Losses of all steps so far, (steps,) f64."""
+        return np.array([loss.item() for loss in self.losses])
+
+
 class Checkpointing(pl.Callback):
-    """Save the whole state every `interval` seconds and when the scheduler asks to stop."""
+    """Save the whole state every `interval` seconds, where a run pauses, and when the scheduler asks to stop."""
 
     def __init__(self, directory: Path, identity: str, interval: float, ledger: Ledger):
         self.directory = directory
@@ -151,7 +172,8 @@ class Checkpointing(pl.Callback):
     def on_train_batch_end(self, trainer, cell, outputs, batch, index) -> None:
         if trainer.should_stop or trainer.global_step >= cell.total_steps:
             return  # finished: the record comes next
-        if self.stop or time.monotonic() - self.last >= self.interval:
+        pause = trainer.global_step == trainer.max_steps
+        if self.stop or pause or time.monotonic() - self.last >= self.interval:
             FiniteLoss.check(trainer, cell)
             save_checkpoint(trainer, self.directory, self.identity)
             self.ledger.note()

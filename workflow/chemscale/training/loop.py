@@ -1,4 +1,4 @@
-"""The training step and its loop: Lightning runs it, four callbacks watch it."""
+"""The training step and its loop: Lightning runs it, callbacks watch it."""
 
 import logging
 import warnings
@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
-from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, ShowProgress
+from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, LossLog, ShowProgress
 from chemscale.training.schedule import rate_factor, step_budget
 
 for library in ("pytorch_lightning", "lightning_fabric"):
@@ -78,19 +78,29 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fit(cell: Cell, evaluation: Evaluation, checkpointing: Checkpointing | None, resume: Path | None) -> None:
+def fit(
+    cell: Cell,
+    evaluation: Evaluation,
+    checkpointing: Checkpointing,
+    resume: Path | None,
+    log: LossLog | None = None,
+    until: int | None = None,
+) -> None:
     """Train `cell` to its budget or until `evaluation` stops it, from the checkpoint `resume` if there is one.
+
+    With `until` it pauses at that step, its state saved; `log` gets the loss of every step.
 
     Raises NonFiniteLoss, or Interrupted after a signal to stop (its state is then saved).
     """
-    callbacks = [FiniteLoss(), evaluation, *([checkpointing] if checkpointing else []), ShowProgress(evaluation)]
+    # what is kept in a checkpoint comes before what saves it
+    callbacks = [FiniteLoss(), evaluation, *([log] if log else []), checkpointing, ShowProgress(evaluation)]
     with warnings.catch_warnings():
         # advice on loggers, workers and devices; what matters of it is in the record
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         trainer = pl.Trainer(
             accelerator="gpu" if device() == "cuda" else "cpu",
             devices=1,
-            max_steps=cell.total_steps,
+            max_steps=until or cell.total_steps,
             max_epochs=-1,
             gradient_clip_val=cell.training_settings["clip"],
             callbacks=callbacks,
