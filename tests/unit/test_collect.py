@@ -50,6 +50,7 @@ def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     trials = [{"width": 8, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0} for rate in (0.001, 0.01, 0.1)]
     best = [{"width": 8, "learning_rate": 0.01, "edge": False}]
     sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "rule": {"intercept": -4.6, "slope": 0.0}}
+    sweep |= {"estimate": "tse", "maps": {}, "compute": {"flops_share_saved": 0.5}}
     write_json(results / "tuning" / "language" / "chemgpt-slim.json", sweep)
     for name, rate in zip(CELLS[:5], (0.01, 0.001, 0.1, 0.02, 0.2), strict=True):
         path = results / "runs" / name / "metrics.json"

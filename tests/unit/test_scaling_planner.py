@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from chemscale import cli
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.cost import SIX_N_D
 from chemscale.scaling.design import Design, choose
@@ -147,3 +148,23 @@ def test_a_curve_is_not_planned_for():
     fit = fit_law("power", D, D**-0.2 + 1e-6 * N)
     with pytest.raises(ChemscaleError, match="a law of N and D"):
         plan(bootstrap(fit, 5), grid_of(N, D), SIX_N_D, BUDGET)
+
+
+def test_the_verb_plans_from_a_table(tmp_path, capsys):
+    loss = (1 + (N / 1e4) ** -0.35 + (D / D.min()) ** -0.3) * np.exp(0.01 * np.random.default_rng(0).normal(size=15))
+    table = pd.DataFrame({"n": N, "d": D, "loss": loss, "family": "mine"})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    columns = ["--loss", "loss", "--params", "n", "--data", "d", "--family", "mine"]
+    asked = ["plan", str(tmp_path / "runs.csv"), *columns]
+    asked += ["--budget", str(BUDGET), "--out", str(tmp_path / "plan.json")]
+    assert cli.main([*asked, "--of", "N=1e6, D=1e5"]) == 0
+    planned = json.loads((tmp_path / "plan.json").read_text())
+    assert planned["spent"] <= BUDGET and planned["width_ratio"] < 1
+    assert planned["statement"] in capsys.readouterr().err
+    for change, message in (
+        (["--of", "N=1e6;D"], "a target is written N=1e6,D=1e5"),
+        (["--of", "gamma"], "of 'gamma': choose one of"),
+        (["--family", "yours"], "no rows of the family yours"),
+    ):
+        assert cli.main([*asked, *change]) == 2
+        assert message in capsys.readouterr().err

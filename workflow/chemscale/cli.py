@@ -88,6 +88,18 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--draws", type=int, default=500, help="bootstrap draws")
     v.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    v = verb("plan", _plan, "Say what to train next on a budget: what narrows a number most, or lowers the loss most.")
+    v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
+    v.add_argument("--loss", metavar="COL", required=True, help="column of losses")
+    v.add_argument("--params", metavar="COL", required=True, help="column of parameter counts")
+    v.add_argument("--data", metavar="COL", required=True, help="column of amounts of data")
+    v.add_argument("--compute", metavar="COL", help="column of costs, in FLOPs or device seconds; default: 6 N D")
+    v.add_argument("--family", help="only the rows of this family")
+    v.add_argument("--budget", type=float, required=True, help="in the unit of the costs")
+    v.add_argument("--goal", choices=["interval", "loss"], default="interval", help="narrow a number or lower the loss")
+    v.add_argument("--of", default="a", help="the number to narrow: alpha, beta, E, a, or the loss at N=…,D=…")
+    v.add_argument("--form", default="joint", help="law of N and D")
+    v.add_argument("--out", type=Path, required=True, help="JSON file to write")
     return top
 
 
@@ -197,6 +209,22 @@ def _fit(options: argparse.Namespace) -> None:
         law = fit(table, options.loss, **{name: getattr(options, name) for name in names}, **common)
         print(law, file=sys.stderr)
         content = law.to_dict()
+    write_json(options.out, content)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from chemscale.collect import read_table
+    from chemscale.files import write_json
+    from chemscale.scaling.planner import plan_table, target
+
+    table = read_table(options.table)
+    if options.family:
+        table = table[table["family"] == options.family] if "family" in table else table.iloc[:0]
+        if table.empty:
+            raise ChemscaleError(f"{options.table}: no rows of the family {options.family}")
+    columns = (options.loss, options.params, options.data, options.compute)
+    content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
+    print(content["statement"], file=sys.stderr)
     write_json(options.out, content)
 
 

@@ -193,8 +193,11 @@ def _judged(fit: Fit, cost: Cost, compute, log_n: float, log_d: float, limits, d
 
 
 def _exponents(boot: Bootstrap, cost: Cost, confidence: float) -> dict | None:
-    """Exponents of the optimal N and D in compute; None for a law with repeats, which has no constant one."""
-    if boot.fit.form.name == "repeated":
+    """Exponents of the optimal N and D in compute.
+
+    None for a law with repeats, which has no constant one, and for tied exponents, which give 1/(p + q) by assumption.
+    """
+    if boot.fit.form.name in ("repeated", "joint_tied"):
         return None
     content = {}
     for name in ("N", "D"):

@@ -97,6 +97,16 @@ def plan_table(
     return plan(boot, grid_of(n, d), cost, budget, goal, of, confidence)
 
 
+def target(text: str) -> str | dict[str, float]:
+    """What a plan is made for, as written on a command line: a parameter's name, or "N=1e6,D=1e5" for a loss there."""
+    if "=" not in text:
+        return text
+    try:
+        return {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise ChemscaleError(f"of {text!r}: a target is written N=1e6,D=1e5") from None
+
+
 def grid_of(n: np.ndarray, d: np.ndarray) -> dict[str, np.ndarray]:
     """Candidates around the cells of a table: all pairs of sizes and of data, between and beyond.
 
