@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-DOCUMENTS = ("README.md", "config/README.md", "docs/decisions.md", "docs/benchmarks.md")
+DOCUMENTS = ("README.md", "config/README.md", "docs/decisions.md", "docs/benchmarks.md", "docs/scaling.md")
 
 
 def text(checkout, *names: str) -> str:
@@ -44,3 +44,18 @@ def test_every_key_of_the_schema_is_explained(checkout):
         keys |= set(properties) | set(properties["training"]["properties"])
     missing = {key for key in keys if not re.search(rf"`[^`]*\b{key}\b", explained)}
     assert not missing
+
+
+def test_every_claim_about_scaling_laws_has_its_test(checkout):
+    claimed = set(re.findall(r"`(test_\w+)`", text(checkout, "docs/scaling.md")))
+    written = {
+        name for path in (checkout / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(claimed) > 30 and claimed <= written
+
+
+def test_every_form_is_explained(checkout):
+    from chemscale.scaling.laws import FORMS
+
+    explained = text(checkout, "docs/scaling.md")
+    assert not {name for name in FORMS if f"`{name}`" not in explained}
