@@ -14,7 +14,7 @@ rule tune:
         "logs/{study}/tune/{arm}/{family}.log",
     benchmark:
         "logs/{study}/tune/{arm}/{family}.tsv"
-    priority: 50  # trainings wait for it
+    priority: 20  # trainings wait for it; two of them are less than one encoding on both cores
     conda:
         "../../envs/chemscale.yaml"
     threads: 1
