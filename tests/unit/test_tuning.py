@@ -149,6 +149,27 @@ def test_few_go_on_and_the_best_is_among_them(noisy):
         assert trial["status"] == "stopped" or trial["expected_loss"] == trial["end"]
 
 
+def test_a_prediction_does_not_beat_what_ran_at_the_same_width():
+    """Width 8 lies above the line that both widths share, so that its stopped trial is predicted too low."""
+    rows = [(8, 0.001, 1.0, None), (8, 0.002, 1.1, 1.30), (8, 0.004, 1.2, 1.35), (8, 0.008, 1.3, 1.40)]
+    rows += [(32, 0.001, 0.5, 0.50), (32, 0.002, 0.9, 0.90), (32, 0.004, 1.5, 1.50)]
+    trials = [
+        {
+            "width": width,
+            "learning_rate": rate,
+            "status": "finished" if loss else "stopped",
+            **dict.fromkeys(("tse", "tse_e", "tse_ema"), estimate),
+            "validation_loss": loss,
+        }
+        for width, rate, estimate, loss in rows
+    ]
+    full, performance = judged(trials)
+    assert full[0]["predicted_loss"] < 1.30, performance
+    assert full[0]["expected_loss"] == 1.30
+    best = best_rate(8, full[:4])
+    assert not best["edge"] and 0.001 < best["learning_rate"] < 0.004
+
+
 def test_the_hopeless_stop_and_near_rivals_do_not():
     sharp, blurred = trials_on_a_line(noise=0.001), trials_on_a_line(noise=0.1)
     # the leaders suffice where the map is sharp; where it is not, trials 0.1 behind the best in loss may yet win

@@ -52,17 +52,18 @@ def judged(trials: list[dict]) -> tuple[list[dict], dict]:
     """The trials with predicted and expected losses, and the maps behind them: what a sweep's result says.
 
     The expected loss is the final one where it is known, else the predicted one, taken to be no better than the best
-    that was reached: what the map thinks better still has been run. It is None for diverged trials.
+    that a trial of the same width has reached: one line serves all widths, and may lie below one of them. It is None
+    for diverged trials.
     """
     maps = calibrate(trials)
     name = chosen_estimate(maps)
-    reached = min((t["validation_loss"] for t in trials if t["status"] == "finished"), default=math.inf)
     full = []
     for trial, prediction in zip(trials, predict(trials, maps, name), strict=True):
         value, low, high = prediction or (None, None, None)
         expected = trial["validation_loss"]
         if trial["status"] == "stopped" and value is not None:
-            expected = max(value, reached)
+            alike = [t for t in trials if t["width"] == trial["width"] and t["status"] == "finished"]
+            expected = max(value, min((t["validation_loss"] for t in alike), default=value))
         extra = {"predicted_loss": value, "predicted_low": low, "predicted_high": high, "expected_loss": expected}
         full.append(trial | extra)
     return full, {"estimate": name, "maps": maps}
