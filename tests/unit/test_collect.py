@@ -48,13 +48,15 @@ def test_every_cell_has_its_row_and_fits_name_those_left_out(results):
 
 def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     trials = [{"width": 8, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0} for rate in (0.001, 0.01, 0.1)]
-    best = [{"width": 8, "learning_rate": 0.01, "edge": False}]
+    trials += [trial | {"width": 16} for trial in trials]
+    best = [{"width": 8, "learning_rate": 0.01, "edge": False}, {"width": 16, "learning_rate": 0.1, "edge": True}]
     sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "rule": {"intercept": -4.6, "slope": 0.0}}
     sweep |= {"estimate": "tse", "maps": {}, "compute": {"flops_share_saved": 0.5}}
     write_json(results / "tuning" / "language" / "chemgpt-slim.json", sweep)
-    for name, rate in zip(CELLS[:5], (0.01, 0.001, 0.1, 0.02, 0.2), strict=True):
+    # a step is a factor ten, half of it 3.2; the third cell's own width was swept, its best rate at the edge
+    for name, rate, width in zip(CELLS[:5], (0.0009, 0.0003, 0.1, 0.3, 0.4), (8, 32, 16, 32, 32), strict=True):
         path = results / "runs" / name / "metrics.json"
-        write_json(path, read_json(path) | {"learning_rate": rate})
+        write_json(path, read_json(path) | {"learning_rate": rate, "width": width})
     table = collect(results, CELLS, results / "tables")
     assert table["rate_at_edge"].tolist() == [False, True, True, False, True, False]
     left_out = {entry["cell"]: entry["rule"] for entry in fit_runs(table, "language", draws=10)["left_out"]}

@@ -1,5 +1,6 @@
 """From the records of many cells to the runs table, the training curves, and the list of what is missing."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -48,12 +49,24 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     return table
 
 
-def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
-    """Whether a cell's learning rate lies at or beyond the edge of its family's sweep, where better may lie beyond."""
-    rates = trials.astype({"learning_rate": float}).groupby(["arm", "family"])["learning_rate"].agg(["min", "max"])
-    swept = table.join(rates, on=["arm", "family"])
-    rate = pd.to_numeric(swept.get("learning_rate", pd.Series(float("nan"), table.index)))
-    return (rate <= swept["min"]) | (rate >= swept["max"])
+def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
+    """Whether better learning rates may lie where the sweep of a cell's family did not look.
+
+    That is so where the sweep's best rate for the cell's own width lies at its edge, and where the rule has carried the
+    rate beyond all rates swept, by more than half a step of the sweep.
+    """
+    flags = []
+    for cell in table.to_dict("records"):
+        swept = trials[(trials["arm"] == cell["arm"]) & (trials["family"] == cell["family"])]
+        rate = cell.get("learning_rate")
+        if swept.empty or rate is None or math.isnan(rate):
+            flags.append(False)
+            continue
+        logs = sorted({math.log(value) for value in swept["learning_rate"]})
+        half = (logs[-1] - logs[0]) / (len(logs) - 1) / 2
+        beyond = not logs[0] - half <= math.log(rate) <= logs[-1] + half
+        flags.append(beyond or bool(swept.loc[swept["width"] == cell.get("width"), "edge"].any()))
+    return flags
 
 
 def sweeps(results: Path) -> pd.DataFrame:
