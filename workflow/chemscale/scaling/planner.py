@@ -133,7 +133,7 @@ def _plan_interval(
     counts = choose(design, cells, cost.of(cells["N"], cells["D"]), budget, *most)
     plan = _entry(cells, counts, cost, design)
     alternatives = {
-        "run at the optimum": _at_optimum(boot.fit, cost, budget, design),
+        "run at the optimum": _at_optimum(boot.fit, cells, cost, budget, design),
         "repeat what is there": _repeats(boot.fit, cost, budget, design),
     }
     ends = np.quantile(number(boot.theta), [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -190,8 +190,9 @@ def _entry(cells: dict[str, np.ndarray], counts: np.ndarray, cost: Cost, design:
     return content
 
 
-def _at_optimum(fit: Fit, cost: Cost, budget: float, design: Design | None) -> dict:
-    best = optimum(fit, cost, budget)
+def _at_optimum(fit: Fit, cells: dict[str, np.ndarray], cost: Cost, budget: float, design: Design | None) -> dict:
+    """One run at the compute optimum, refused where no candidate is as large: what is not there cannot be chosen."""
+    best = optimum(fit, cost, budget, {name: (values.min(), values.max()) for name, values in cells.items()})
     if "refused" in best:
         return {"refused": best["refused"]}
     return _entry({name: np.array([best[name]]) for name in ("N", "D")}, np.array([1]), cost, design)
@@ -218,9 +219,9 @@ def _plan_loss(boot: Bootstrap, cells, cost: Cost, budget: float, of, confidence
     best = int(losses.argmin())
     cell = {name: values[[best]] for name, values in cells.items()}
     low, high = (float(end[0]) for end in boot.band(cell, confidence, runs=1))
-    exact = optimum(fit, cost, budget)
-    at_optimum = {"refused": exact["refused"]} if "refused" in exact else _at_optimum(fit, cost, budget, None)
-    if "loss" in exact:
+    at_optimum = _at_optimum(fit, cells, cost, budget, None)
+    if "cells" in at_optimum:
+        exact = optimum(fit, cost, budget)
         at_optimum |= {"loss": exact["loss"], "extrapolated": exact["extrapolated"]}
     again = _repeats(fit, cost, budget, None)
     if "cells" in again:
