@@ -138,6 +138,11 @@ def test_compute_goes_where_the_law_says(fits):
         if "refused" not in budget:
             assert all(left["excess"] > 0 for left in budget["loss_paid"])
     (frontier,) = fits["frontiers"]
+    counted = {
+        row["choice"]: row for row in frontier["sensitivity"]["rows"] if row["convention"] == "compute counted as"
+    }
+    assert counted["flops"]["exponent"] == pytest.approx(frontier["parameters"]["exponent"], rel=0.05)
+    assert "lacks flops_6nd" in counted["flops_6nd"]["reason"]
     assert 0 < frontier["parameters"]["exponent"] < 0.2 and set(frontier["on"]) <= set(fits["joint"][0]["cells"])
 
 

@@ -156,6 +156,17 @@ def judgement_table(fits: list[dict]) -> pd.DataFrame:
                 "regime": judgement.get("regime", {}).get("statement", judgement.get("regime", {}).get("reason")),
                 "conventions": judgement.get("sensitivity", {}).get("statement"),
             })  # fmt: skip
+        for frontier in of_arm["frontiers"]:
+            moved = frontier.get("sensitivity", {}).get("statement", frontier.get("reason"))
+            rows.append({
+                "arm": of_arm["arm"],
+                "family": frontier["family"],
+                "along": "compute",
+                "at": "frontier",
+                "chosen": frontier.get("form"),
+                "chosen by": "given",
+                "conventions": moved,
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 

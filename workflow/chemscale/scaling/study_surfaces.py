@@ -10,6 +10,7 @@ from chemscale.scaling.frontier import loss_paid, optima
 from chemscale.scaling.measured_frontier import compute_frontier
 from chemscale.scaling.planner import GOALS, grid_of, plan
 from chemscale.scaling.selection import select
+from chemscale.scaling.sensitivity import sensitivity
 from chemscale.scaling.study_curves import hold_out, names, or_reason
 from chemscale.scaling.summary import prefer
 from chemscale.scaling.tables import PARAMETERS, Arm
@@ -30,7 +31,7 @@ def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> d
     x = {"N": cells[PARAMETERS].to_numpy(float), "D": cells[kind.data].to_numpy(float)}
     loss, flops = cells[kind.loss].to_numpy(float), _flops(cells)
     content: dict = {"joint": [], "forecasts": [], "judgements": [], "allocations": [], "next": [], "not_fitted": []}
-    content["frontiers"] = [{"family": family, **or_reason(lambda: _frontier(cells, flops, loss, options))}]
+    content["frontiers"] = [{"family": family, **or_reason(lambda: _frontier(cells, kind, flops, options))}]
     laws: dict[str, ScalingLaw] = {}
     for form in SURFACE_FORMS:
         try:
@@ -42,7 +43,7 @@ def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> d
         content["next"] = [{"family": family, "reason": f"no surface L(N, D) to plan with: {reason}"}]
         return content
 
-    selection = or_reason(lambda: select(tuple(laws), x, loss))
+    selection = or_reason(lambda: select(tuple(laws), x, loss, flops))
     content["judgements"] = [{**head, "selection": selection}]
     content["joint"] = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
     prefer(content["joint"], selection.get("chosen"))
@@ -66,11 +67,14 @@ def _flops(cells: pd.DataFrame) -> np.ndarray | None:
     return cells["flops"].to_numpy(float)
 
 
-def _frontier(cells: pd.DataFrame, flops: np.ndarray | None, loss: np.ndarray, options: dict) -> dict:
+def _frontier(cells: pd.DataFrame, kind: Arm, flops: np.ndarray | None, options: dict) -> dict:
+    """The law of the runs that no cheaper one beats, and what conventions of counting compute do to it."""
     if flops is None:
         raise ChemscaleError("the table has no FLOPs of these runs")
-    found = compute_frontier(flops, loss, **options)
-    return found | {"on": [name for name, on in zip(names(cells), found["on"], strict=True) if on]}
+    found = compute_frontier(flops, cells[kind.loss].to_numpy(float), **options)
+    on = cells[found["on"]]
+    moved = sensitivity(on, kind, "compute", "power", found["intervals"]["exponent"])
+    return found | {"on": names(on), "sensitivity": moved}
 
 
 def _allocation(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None) -> dict:
