@@ -99,7 +99,7 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
             for size, marker in zip(sizes, itertools.cycle(MARKERS), strict=False):
                 rows = of_family[of_family["size"] == size]
                 panel.plot(rows["flops"], rows[LOSS[arm][0]], marker, color=FAMILY_COLOURS[family], ms=4, alpha=0.6)
-            law = next(entry for entry in of_arm["frontiers"] if entry["family"] == family)
+            law = next((entry for entry in of_arm["frontiers"] if entry["family"] == family), {})
             if "parameters" in law:
                 on = of_family[of_family["cell"].isin(law["on"])].sort_values("flops")
                 exponent, (low, high) = law["parameters"]["exponent"], law["intervals"]["exponent"]
