@@ -227,7 +227,8 @@ def test_compute_saved_is_against_the_full_sweep():
 def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
     def trials(values):
         return [
-            {"learning_rate": 10.0**-k, "expected_loss": loss} for k, loss in zip((4, 3, 2, 1), values, strict=True)
+            {"learning_rate": 10.0**-k, "expected_loss": loss, "status": "finished" if loss else "diverged"}
+            for k, loss in zip((4, 3, 2, 1), values, strict=True)
         ]
 
     # a parabola in log10(rate) with its minimum at -2.5
@@ -236,6 +237,9 @@ def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
     assert best_rate(16, trials([1, 2, 3, 4])) == {"width": 16, "learning_rate": pytest.approx(1e-4), "edge": True}
     diverged = best_rate(16, trials([3, 2, 1, None]))
     assert diverged["edge"] and diverged["learning_rate"] == pytest.approx(1e-2)
+    # a lower rate was tried and stopped, though nothing predicts its loss
+    stopped = [{"learning_rate": 1e-5, "expected_loss": None, "status": "stopped"}, *trials([1, 2, 3, 4])]
+    assert best_rate(16, stopped) == {"width": 16, "learning_rate": pytest.approx(1e-4), "edge": False}
 
 
 def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:

@@ -9,9 +9,10 @@ SLOPES = (-1.0, 0.0)  # 1/width is the rule of maximal update parametrisation fo
 
 
 def best_rate(width: int, trials: list[dict]) -> dict:
-    """Rate of lowest expected loss, refined by the parabola through its neighbours; "edge" if it has but one.
+    """Rate of lowest expected loss, refined by the parabola through its neighbours if both are known.
 
-    On a tie a trial that ran to its end comes before one that was predicted.
+    "edge": no lower or no higher rate was tried that did not diverge, so that a better one may lie beyond. On a tie a
+    trial that ran to its end comes before one that was predicted.
     """
     finite = sorted((t for t in trials if t["expected_loss"] is not None), key=lambda t: t["learning_rate"])
     if not finite:
@@ -19,8 +20,9 @@ def best_rate(width: int, trials: list[dict]) -> dict:
     x = np.log([trial["learning_rate"] for trial in finite])
     y = np.array([trial["expected_loss"] for trial in finite])
     i = min(range(len(y)), key=lambda k: (y[k], finite[k].get("validation_loss") is None))
-    edge = i in (0, len(y) - 1)
-    if not edge:
+    tried = [trial["learning_rate"] for trial in trials if trial.get("status") != "diverged"]
+    edge = finite[i]["learning_rate"] in (min(tried), max(tried))
+    if 0 < i < len(y) - 1:
         curvature, slope, _ = np.polyfit(x[i - 1 : i + 2] - x[i], y[i - 1 : i + 2], 2)
         shift = -slope / (2 * curvature)
     else:
