@@ -14,18 +14,8 @@ Three ways to draw:
   random number of mean 0 and variance 1 (six points; Webb 2023, Can. J. Econ. 56, 839), and scaled as above. Groups
   that share their luck stay together, and all sizes stay in the table.
 
-Measured coverage of the residual bootstrap's 90 % intervals (tests/benchmarks/coverage.py, 1,000 tables each, standard
-error 0.9 %), for 5 sizes over 1.7 decades with 2, 2, 2, 1, 1 seeds and normal noise of 0.015:
-
-    form         true α  floor  exponent  law at 2 × the largest size  new run there
-    power           0.1    0.0      91 %                         91 %           89 %
-    power           0.2    0.0      89 %                         89 %           87 %
-    power           0.3    0.0      89 %                         89 %           89 %
-    power_floor     0.3    0.5      89 %                         88 %           89 %
-    power_floor     0.6    0.5      90 %                         90 %           89 %
-
-With 3, 4 or 5 sizes of one seed each it is 87 to 92 % (α 0.4, 400 tables each), and the intervals are wide. It is
-lower where the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
+Measured coverage of the 90 % intervals, 84 to 94 %: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower where
+the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
 """
 
 from contextlib import nullcontext
