@@ -14,8 +14,8 @@ Three ways to draw:
   random number of mean 0 and variance 1 (six points; Webb 2023, Can. J. Econ. 56, 839), and scaled as above. Groups
   that share their luck stay together, and all sizes stay in the table.
 
-Measured coverage of the 90 % intervals, 84 to 94 %: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower where
-the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
+Measured coverage of the 90 % intervals, 84 to 94 %: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower
+where the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
 """
 
 from contextlib import nullcontext
