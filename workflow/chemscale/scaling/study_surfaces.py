@@ -17,7 +17,6 @@ from chemscale.scaling.tables import PARAMETERS, Arm
 
 SURFACE_FORMS = ("joint_no_floor", "joint_tied", "joint")
 BUDGETS = 5  # from that of the cheapest run to ten times that of the dearest
-PLANNED_FOR = ("a", "beta", "alpha")  # the number whose interval is to shrink: the first of these the law has
 
 
 def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> dict:
@@ -91,6 +90,6 @@ def _allocation(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | N
 def _next(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None, goal: str) -> dict:
     """The next runs for as much compute as these runs have used."""
     cost = cost_law(x["N"], x["D"], flops)
-    wanted = "a" if {"alpha", "beta"} <= set(law.parameters) else next(n for n in PLANNED_FOR if n in law.parameters)
+    wanted = "a" if "beta" in law.parameters else "alpha"  # tied exponents leave one
     budget = float(cost.of(x["N"], x["D"]).sum())
     return plan(law.boot, grid_of(x["N"], x["D"]), cost, budget, goal, wanted, law.confidence)
