@@ -45,6 +45,16 @@ class LanguageTask:
             "vocabulary": self.vocabulary,
         }
 
+    def description(self) -> dict:
+        """All it takes to build the trained model and read its tokens, kept with the weights."""
+        return {
+            "arm": "language",
+            "family": self.settings["family"],
+            "width": self.settings["width"],
+            "vocabulary": self.corpus.vocabulary,
+            "selfies": self.corpus.header["versions"]["selfies"],
+        }
+
     def batches(self, first: int) -> Iterable[Tensor]:
         """Endless training batches (B, T), beginning with batch `first`."""
         training = self.settings["training"]

@@ -46,6 +46,17 @@ class PotentialTask:
         atoms = int(self.geometries.n_atoms(self.rows).sum())
         return {"train_structures": len(self.rows), "train_atoms": atoms, "train_force_labels": 3 * atoms}
 
+    def description(self) -> dict:
+        """All it takes to build the trained model and give energies their references, kept with the weights."""
+        return {
+            "arm": "potential",
+            "family": self.settings["family"],
+            "depth": self.settings["depth"],
+            "width": self.settings["width"],
+            "cutoff": self.settings["training"]["cutoff"],  # Å
+            "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
+        }
+
     def batches(self, first: int) -> Iterable[dict[str, Tensor]]:
         """Endless training batches, beginning with batch `first`."""
         training = self.settings["training"]

@@ -1,5 +1,6 @@
 """The record of a finished run: metrics.json, history.parquet, model.safetensors, settings.json."""
 
+import json
 import platform
 import sys
 from importlib.metadata import version
@@ -77,6 +78,7 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
     with atomic(directory / "history.parquet") as path:
         pd.DataFrame(evaluation.history).to_parquet(path)
     with atomic(directory / "model.safetensors") as path:
-        save_file(evaluation.best_weights, path)
+        # with what it takes to build the model again, so that one file is enough to use it
+        save_file(evaluation.best_weights, path, metadata={"chemscale": json.dumps(task.description())})
     write_json(directory / "metrics.json", metrics)
     return metrics

@@ -1,0 +1,54 @@
+"""Trained models out of the records of their runs."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from chemscale.errors import ChemscaleError
+from chemscale.models.chemgpt import ChemGPT
+from chemscale.models.shapes import GPT_SHAPES
+
+
+def load_chemgpt(path: Path | str) -> tuple[ChemGPT, list[str]]:
+    """A trained ChemGPT, in evaluation mode on the CPU, and its vocabulary (an id is a place in it).
+
+    `path` is the record of a run, or its `model.safetensors`. Raises ChemscaleError for a file that is missing,
+    damaged, not written by chemscale or of the other arm, and for a model of SELFIES that are spelt differently now.
+    """
+    description, weights = read_model(path, "language")
+    _require_selfies(path, description["selfies"])
+    shape = GPT_SHAPES[description["family"]](description["width"])
+    model = ChemGPT(shape, len(description["vocabulary"]))
+    model.load_state_dict(weights)
+    return model.eval(), description["vocabulary"]
+
+
+def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:
+    """What a run kept of its model: the description it is built from, and its weights (tensors by name)."""
+    path = Path(path)
+    path = path / "model.safetensors" if path.is_dir() else path
+    if not path.is_file():
+        raise ChemscaleError(f"{path}: no such file; name the record of a finished run, results/<study>/runs/…/seed0")
+    try:
+        with safe_open(path, "pt") as file:
+            kept = (file.metadata() or {}).get("chemscale")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    except SafetensorError as error:
+        raise ChemscaleError(f"{path}: damaged or no safetensors file ({error})") from None
+    if kept is None:
+        raise ChemscaleError(f"{path}: does not say what model it is of; train the cell anew with this chemscale")
+    description = json.loads(kept)
+    if description["arm"] != arm:
+        raise ChemscaleError(f"{path}: a model of the arm {description['arm']}; right would be one of the arm {arm}")
+    return description, weights
+
+
+def _require_selfies(path: Path | str, trained: str) -> None:
+    here = version("selfies")
+    if here.split(".")[0] != trained.split(".")[0]:
+        raise ChemscaleError(
+            f"{path}: trained on SELFIES of version {trained}, which spells molecules differently from the {here} here; "
+            f"install selfies {trained.split('.')[0]}.x or train anew"
+        )
