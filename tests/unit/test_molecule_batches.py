@@ -83,14 +83,40 @@ def test_a_stream_entered_late_is_the_tail_of_the_stream(nci, first):
     assert len(epoch_batches(nci.lengths(rows), BUDGET, 0, 0)) < 25  # so that the later ones lie epochs ahead
     whole = list(islice(TokenBatches(nci, rows, BUDGET, seed=0), first + 5))
     tail = list(islice(TokenBatches(nci, rows, BUDGET, seed=0, first=first), 5))
-    assert all(torch.equal(a, b) for a, b in zip(whole[first:], tail, strict=True))
+    assert all(torch.equal(a.tokens, b.tokens) for [a], [b] in zip(whole[first:], tail, strict=True))
 
 
 def test_a_stream_never_ends_and_covers_its_rows_every_epoch(nci):
     rows = nci.rows("train", 3)
     batches = list(islice(TokenBatches(nci, rows, 10**4, seed=0), 4))
     expected = sorted(nci.lengths(rows).tolist())
-    assert [sorted((batch != PAD).sum(1).tolist()) for batch in batches] == [expected] * 4
+    assert [sorted((part.tokens != PAD).sum(1).tolist()) for [part] in batches] == [expected] * 4
+    assert [part.predicted for [part] in batches] == [sum(expected) - 3] * 4
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 3), (2, 1), (2, 2), (40, 1)])
+def test_parts_of_a_batch_are_the_batch(nci, processes, accumulate):
+    """However many processes share it; those that get nothing of a small batch predict nothing."""
+    rows = nci.rows("train", 400)
+
+    def molecules(part):
+        return [tuple(t for t in row.tolist() if t != PAD) for row in part.tokens if (row != PAD).sum() > 1]
+
+    [whole] = next(iter(TokenBatches(nci, rows, BUDGET, seed=0)))
+    shares = [
+        next(iter(TokenBatches(nci, rows, BUDGET, 0, rank=rank, processes=processes, accumulate=accumulate)))
+        for rank in range(processes)
+    ]
+    assert all(len(parts) == accumulate for parts in shares)
+    assert {part.predicted for parts in shares for part in parts} == {whole.predicted}
+    assert sorted(m for parts in shares for part in parts for m in molecules(part)) == sorted(molecules(whole))
+
+
+def test_tokens_kept_on_a_device_are_those_of_the_store(nci):
+    rows = nci.rows("train", 400)
+    stored = islice(TokenBatches(nci, rows, BUDGET, seed=0), 5)
+    kept = islice(TokenBatches(nci, rows, BUDGET, seed=0, device="cpu:0"), 5)
+    assert all(torch.equal(a.tokens, b.tokens) for [a], [b] in zip(stored, kept, strict=True))
 
 
 def test_evaluation_sees_each_molecule_once(nci):

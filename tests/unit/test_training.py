@@ -70,9 +70,10 @@ def test_flops_per_step_are_what_pytorch_counts(arm, cell_settings):
     from chemscale.models.accounting import counted_flops
 
     task = make_task(cell_settings)
-    batch = next(iter(task.batches(first=3)))
+    (batch,) = next(iter(task.batches(first=3)))
     if arm == "language":
-        batch = batch[:, : int((batch != 0).sum(1).min())]  # no padding, which the counter would count
+        shortest = int((batch.tokens != 0).sum(1).min())  # no padding, which the counter would count
+        batch = batch._replace(tokens=batch.tokens[:, :shortest])
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         counted = counted_flops(lambda: task.loss(batch)[0].backward())
     assert task.loss(batch)[1][1].item() == pytest.approx(counted, rel=1e-9)
@@ -94,7 +95,7 @@ def poison(monkeypatch, above: float) -> None:
     def step(self, batch, index):
         loss = honest(self, batch, index)
         if self.learning_rate > above and 20 <= self.trainer.global_step <= 22:
-            self.window[0] += math.nan
+            self.recent[2] += math.nan
             return loss * math.nan
         return loss
 

@@ -10,7 +10,7 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
 from chemscale.training.schedule import rule_rate
 
-NESTED = ("versions",)  # entries of a record that are no column
+NESTED = ("versions", "probe")  # entries of a record that are no column
 LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map that are columns
 
 

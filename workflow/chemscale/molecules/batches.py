@@ -1,6 +1,7 @@
 """Batches of molecules of like length, cut by a number of tokens with the padding counted."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,9 +9,16 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from chemscale.molecules.corpus import Corpus
-from chemscale.molecules.vocabulary import PAD
+from chemscale.molecules.vocabulary import BOS, PAD
 
 BATCHES_PER_POOL = 50  # within a pool molecules are sorted by length: much shuffling, little padding
+
+
+class Part(NamedTuple):
+    """A share of a batch: what one process takes of it at a time."""
+
+    tokens: Tensor  # (B, T) int64
+    predicted: int  # tokens predicted in the whole batch: what the losses of all its parts are divided by
 
 
 def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
@@ -49,23 +57,58 @@ def epoch_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
 
 
 class TokenBatches(IterableDataset):
-    """Endless training batches (B, T), from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
+    """Endless training batches from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
 
-    Every molecule of `rows` comes once an epoch. Before `first`, epochs are planned but no token is read.
+    Every molecule of `rows` comes once an epoch. Before `first`, epochs are planned but no token is read. A batch is
+    cut into `processes` times `accumulate` parts, of which process `rank` gets its `accumulate` ones as a list: the
+    batch is the same however many work on it. On a GPU the tokens of `rows`, which lie in a row, are kept there.
     """
 
-    def __init__(self, corpus: Corpus, rows: np.ndarray, batch_tokens: int, seed: int, first: int = 0):
+    def __init__(
+        self,
+        corpus: Corpus,
+        rows: np.ndarray,
+        batch_tokens: int,
+        seed: int,
+        first: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        accumulate: int = 1,
+        device: str = "cpu",
+    ):
         self.corpus, self.rows = corpus, rows
         self.batch_tokens, self.seed, self.first = batch_tokens, seed, first
+        self.parts = processes * accumulate
+        self.own = range(rank * accumulate, (rank + 1) * accumulate)
+        self.device = device
+        if device != "cpu":
+            self.start = corpus.offsets[rows[0]]
+            tokens = corpus.tokens[self.start : corpus.offsets[rows[-1] + 1]]
+            self.tokens = torch.from_numpy(tokens.astype(np.int16)).to(device)  # (T,), as small as they were
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[list[Part]]:
         lengths = self.corpus.lengths(self.rows)
         epoch, skip = 0, self.first
         while True:
             batches = epoch_batches(lengths, self.batch_tokens, self.seed, epoch)
             for places in batches[skip:]:
-                yield padded(self.corpus, self.rows[places])
+                predicted = int(lengths[places].sum()) - len(places)
+                yield [Part(self._tokens(self.rows[places[part :: self.parts]]), predicted) for part in self.own]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
+
+    def _tokens(self, rows: np.ndarray) -> Tensor:
+        """Token ids (B, T) of `rows`; a part that is left without molecules predicts nothing."""
+        if len(rows) == 0:
+            return torch.tensor([[BOS, PAD]], device=self.device)
+        return padded(self.corpus, rows) if self.device == "cpu" else self._gathered(rows)
+
+    def _gathered(self, rows: np.ndarray) -> Tensor:
+        """What `padded` gives, out of the tokens on the device."""
+        starts, lengths = self.corpus.offsets[rows] - self.start, self.corpus.lengths(rows)
+        column = torch.arange(int(lengths.max()), device=self.device)  # (T,)
+        starts, lengths = torch.from_numpy(np.stack([starts, lengths])).to(self.device)[:, :, None]  # each (B, 1)
+        inside = column < lengths  # (B, T)
+        return torch.where(inside, self.tokens[torch.where(inside, starts + column, 0)].long(), PAD)
 
 
 def evaluation_batches(corpus: Corpus, rows: np.ndarray, batch_tokens: int) -> Iterator[Tensor]:

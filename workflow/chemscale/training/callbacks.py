@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from chemscale.progress import progress
+from chemscale.training import distributed
 from chemscale.training.state import Interrupted, Ledger, StopSignal, save_checkpoint
 
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
@@ -36,6 +37,7 @@ class FiniteLoss(pl.Callback):
 
     @staticmethod
     def check(trainer, cell) -> None:
+        cell.add_up()
         # one non-finite loss makes the sum non-finite, and a non-finite gradient the weights though the loss was finite
         weights = torch.stack([weight.isfinite().all() for weight in cell.model.parameters()]).all()
         if not (math.isfinite(cell.window[0].item()) and weights):
@@ -173,13 +175,17 @@ class Checkpointing(pl.Callback):
         if trainer.should_stop or trainer.global_step >= cell.total_steps:
             return  # finished: the record comes next
         pause = trainer.global_step == trainer.max_steps
-        if self.stop or pause or time.monotonic() - self.last >= self.interval:
+        # several processes must agree to save, which costs them time at every step they ask
+        if distributed.processes() > 1 and not pause and trainer.global_step % STEPS_BETWEEN_CHECKS:
+            return
+        stop = distributed.any_process(bool(self.stop))
+        if distributed.any_process(stop or pause or time.monotonic() - self.last >= self.interval):
             FiniteLoss.check(trainer, cell)
             save_checkpoint(trainer, self.directory, self.identity)
             self.ledger.note()
             self.last = time.monotonic()
-        if self.stop:
-            raise Interrupted(f"signal {self.stop.received}: state saved at step {trainer.global_step}")
+        if stop:
+            raise Interrupted(f"a signal to stop: state saved at step {trainer.global_step}")
 
 
 class ShowProgress(pl.Callback):

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 
 from chemscale.files import fingerprint, read_json
+from chemscale.training import distributed
 from chemscale.training.callbacks import Checkpointing, Evaluation, NonFiniteLoss
-from chemscale.training.loop import Cell, device, fit
+from chemscale.training.loop import Cell, fit
+from chemscale.training.precision import device, settle_precision
 from chemscale.training.record import finished, write_record
 from chemscale.training.schedule import rule_rate
 from chemscale.training.state import Ledger, newest_checkpoint, one_writer
@@ -70,12 +72,13 @@ def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds:
         ledger.note()
         measured |= {
             "wall_seconds": ledger.seconds,
-            "device_seconds": ledger.seconds,
+            "device_seconds": ledger.seconds * distributed.processes(),
             "startup_cpu_seconds": startup,  # Python and imports
             "cpu_seconds": time.process_time(),  # of this attempt, start-up included
         }
         metrics = write_record(out, settings, cell, evaluation, measured)
-        shutil.rmtree(checkpoints)
+        if distributed.first():
+            shutil.rmtree(checkpoints)
     return metrics
 
 
@@ -84,6 +87,7 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
     training = settings["training"]
     while True:
         cell = Cell(task, ledger.halvings)
+        cell.precision = settle_precision(task, cell.total_steps, checkpoints)
         evaluation = Evaluation(training["evaluations"], training["patience"])
         if ledger.halvings > HALVINGS:  # an earlier attempt had given up, but was killed before it could say so
             return cell, evaluation, _reason(ledger)

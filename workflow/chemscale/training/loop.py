@@ -1,15 +1,20 @@
 """The training step and its loop: Lightning runs it, callbacks watch it."""
 
 import logging
+import os
 import warnings
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 
+from chemscale.training import distributed
 from chemscale.training.callbacks import Checkpointing, Evaluation, FiniteLoss, LossLog, ShowProgress
+from chemscale.training.precision import device, in_precision
 from chemscale.training.schedule import rate_factor, step_budget
 
 for library in ("pytorch_lightning", "lightning_fabric"):
@@ -19,20 +24,31 @@ for library in ("pytorch_lightning", "lightning_fabric"):
 class Cell(pl.LightningModule):
     """One training run: a task, its optimiser and its position in the data, which is the step alone."""
 
-    def __init__(self, task, halvings: int = 0):
+    automatic_optimization = False  # a step takes several parts, and their gradients are summed, not averaged
+
+    def __init__(self, task, halvings: int = 0, precision: dict | None = None):
         super().__init__()
         self.task = task
         self.model = task.model
         self.training_settings = task.settings["training"]
         self.learning_rate = task.settings["learning_rate"] * 0.5**halvings
         self.total_steps = step_budget(task.settings["data"], task.examples_per_step, self.training_settings["steps"])
+        self.precision = precision or {"precision": "float32", "compiled": False, "probe": "a trial"}
         # buffers, so that checkpoints carry them: (units of work, FLOPs) so far; (sum of losses, steps) since last read
         self.register_buffer("work", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("window", torch.zeros(2, dtype=torch.float64))
+        # work and loss of this process since they were last added up over all
+        self.register_buffer("recent", torch.zeros(3, dtype=torch.float64), persistent=False)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Iterable[list]:
         # called after a checkpoint is restored, so the stream goes on with the batch that comes next
-        return DataLoader(self.task.batches(first=self.trainer.global_step), batch_size=None)
+        return self.task.batches(
+            first=self.trainer.global_step,
+            rank=distributed.rank(),
+            processes=distributed.processes(),
+            accumulate=self.training_settings.get("accumulate", 1),
+            device=device(),
+        )
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         # optimiser and schedule carry the rate they were saved with; a halved one has to hold after a restart too
@@ -43,15 +59,35 @@ class Cell(pl.LightningModule):
         for state in checkpoint["lr_schedulers"]:
             state["base_lrs"] = [self.learning_rate] * len(state["base_lrs"])
 
-    def training_step(self, batch, index: int) -> torch.Tensor:
-        loss, work = self.task.loss(batch)
-        self.work += work.to(self.work)
-        self.window[0] += loss.detach()
+    def training_step(self, parts: list, index: int) -> torch.Tensor:
+        optimiser, total = self.optimizers(), 0.0
+        optimiser.zero_grad()
+        for number, part in enumerate(parts, 1):
+            with in_precision(self.precision["precision"]):
+                loss, work = self.task.loss(part)
+            last = number == len(parts) or distributed.processes() == 1
+            with nullcontext() if last else self.trainer.strategy.block_backward_sync():
+                # gradients are averaged over processes, and have to be summed
+                self.manual_backward(loss * distributed.processes())
+            self.recent[:2] += work.to(self.recent)
+            total += loss.detach()
+        self.recent[2] += total
         self.window[1] += 1
-        return loss
+        self.clip_gradients(optimiser, gradient_clip_val=self.training_settings["clip"])
+        optimiser.step()
+        self.lr_schedulers().step()
+        return total
+
+    def add_up(self) -> None:
+        """Add what all processes have done since the last call to `work` and `window`."""
+        recent = distributed.summed(self.recent)
+        self.work += recent[:2]
+        self.window[0] += recent[2]
+        self.recent.zero_()
 
     def mean_training_loss(self) -> float:
         """Mean loss of the steps since the last call."""
+        self.add_up()
         total, steps = self.window.tolist()
         self.window.zero_()
         return total / steps
@@ -71,11 +107,6 @@ class Cell(pl.LightningModule):
             optimiser, lambda step: rate_factor(step, self.total_steps, settings["warmup"], settings["schedule"])
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def device() -> str:
-    """Where training runs: the first visible GPU, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fit(
@@ -99,15 +130,28 @@ def fit(
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         trainer = pl.Trainer(
             accelerator="gpu" if device() == "cuda" else "cpu",
-            devices=1,
             max_steps=until or cell.total_steps,
             max_epochs=-1,
-            gradient_clip_val=cell.training_settings["clip"],
             callbacks=callbacks,
-            plugins=[LightningEnvironment()],  # under Slurm, Lightning would requeue jobs by itself
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            **_processes(),
         )
         trainer.fit(cell, ckpt_path=resume, weights_only=False)
+
+
+def _processes() -> dict:
+    """How Lightning joins the processes that `torchrun` or `srun` has started; mostly there is but one."""
+    if distributed.processes() == 1:
+        return {"devices": 1, "plugins": [LightningEnvironment()]}  # under Slurm, Lightning would requeue by itself
+    torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE" if torchrun else "SLURM_NNODES", 1))
+    return {
+        "devices": distributed.processes() // nodes,
+        "num_nodes": nodes,
+        # buffers differ between processes on purpose: each counts its own work
+        "strategy": DDPStrategy(broadcast_buffers=False),
+        "plugins": [TorchElasticEnvironment() if torchrun else SLURMEnvironment(auto_requeue=False)],
+    }

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, evaluation_batches, gather
 from chemscale.geometries.references import fit_references, require_elements
@@ -57,18 +58,13 @@ class PotentialTask:
             "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
         }
 
-    def batches(self, first: int) -> Iterable[dict[str, Tensor]]:
-        """Endless training batches, beginning with batch `first`."""
-        training = self.settings["training"]
-        return GeometryBatches(
-            self.geometries,
-            self.rows,
-            self.references,
-            training["cutoff"],
-            training["batch_atoms"],
-            self.settings["seed"],
-            first,
-        )
+    def batches(self, first: int, processes: int = 1, **how) -> Iterable[list[dict[str, Tensor]]]:
+        """Endless training batches of one part each, beginning with batch `first`."""
+        if processes > 1:
+            raise ChemscaleError(f"potential: trains in one process, but {processes} were started")
+        training, seed = self.settings["training"], self.settings["seed"]
+        of_training = (self.geometries, self.rows, self.references, training["cutoff"], training["batch_atoms"])
+        return ([batch] for batch in GeometryBatches(*of_training, seed, first))
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weighted squared errors of energy per atom (eV²) and forces (eV²/Å²), and the work: (atoms, FLOPs), (2,)."""

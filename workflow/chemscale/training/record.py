@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from chemscale import __version__
 from chemscale.files import atomic, read_json, write_json
 from chemscale.models.accounting import non_embedding, parameter_groups
+from chemscale.training import distributed
 from chemscale.training.callbacks import Evaluation
-from chemscale.training.loop import device
+from chemscale.training.precision import device
 from chemscale.training.throughput import gemm_ceiling, peak_memory_mb
 
 LIBRARIES = ("torch", "pytorch-lightning", "schnetpack", "selfies", "rdkit", "tblite")
@@ -63,8 +64,10 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
         "validation_loss_se": evaluation.last_evaluated().get("validation_loss_se"),
         "training_seconds": seconds,
         "units_per_second": units / seconds if seconds else None,
-        "gemm_share": flops / seconds / gemm_ceiling(where) if seconds else None,
+        "gemm_share": flops / seconds / gemm_ceiling(where) / distributed.processes() if seconds else None,
         **{f"peak_memory_{place}_mb": mb for place, mb in peak_memory_mb(where).items()},
+        **cell.precision,
+        "processes": distributed.processes(),
         "device": where,
         "device_name": torch.cuda.get_device_name() if where == "cuda" else platform.machine(),
         "host": platform.node(),
@@ -74,6 +77,8 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
             **{name: version(name) for name in LIBRARIES if name.replace("-", "_") in sys.modules},
         },
     }
+    if not distributed.first():
+        return metrics
     write_json(directory / "settings.json", settings)
     with atomic(directory / "history.parquet") as path:
         pd.DataFrame(evaluation.history).to_parquet(path)

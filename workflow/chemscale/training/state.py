@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, write_json
+from chemscale.training import distributed
 
 KEPT = 2  # checkpoints; the older one serves when the newest cannot be read
 
@@ -31,6 +32,9 @@ def checkpoints(directory: Path) -> list[Path]:
 def save_checkpoint(trainer, directory: Path, identity: str) -> None:
     """Save the trainer's whole state under its step, atomically, and drop all but the newest."""
     path = directory / f"step-{trainer.global_step}.ckpt"
+    if not distributed.first():
+        trainer.save_checkpoint(path)  # writes nothing here, and waits for the process that does
+        return
     write_json(directory / "identity.json", {"identity": identity})
     with atomic(path) as temporary:
         trainer.save_checkpoint(temporary)
@@ -70,6 +74,9 @@ def one_writer(directory: Path) -> Iterator[None]:
     The lock lies beside `directory`, which is deleted at the end: a lock within it would no longer lock anyone out.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if not distributed.first():  # the first process holds it for all
+        yield
+        return
     with open(directory.with_name(f"{directory.name}.lock"), "a+") as lock:
         while True:
             try:
@@ -97,7 +104,8 @@ class Ledger:
     def note(self) -> None:
         """Write down how long this attempt has run."""
         self.attempts[-1]["seconds"] = time.monotonic() - self.start
-        write_json(self.path, self.attempts)
+        if distributed.first():
+            write_json(self.path, self.attempts)
 
     def non_finite(self, step: int) -> None:
         """Write down that the loss became non-finite at `step`: the next try halves the learning rate."""

@@ -49,6 +49,6 @@ def _require_selfies(path: Path | str, trained: str) -> None:
     here = version("selfies")
     if here.split(".")[0] != trained.split(".")[0]:
         raise ChemscaleError(
-            f"{path}: trained on SELFIES of version {trained}, which spells molecules differently from the {here} here; "
-            f"install selfies {trained.split('.')[0]}.x or train anew"
+            f"{path}: trained on SELFIES of version {trained}, which spells molecules differently from {here}, "
+            f"installed here; install selfies {trained.split('.')[0]}.x or train anew"
         )
