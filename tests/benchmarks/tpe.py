@@ -30,9 +30,10 @@ ROOT = Path(__file__).parents[2]
 def whole_trial(settings: dict, width: int, rate: float) -> dict:
     """A trial from its start to its end in one piece, and its CPU seconds."""
     start = time.process_time()
-    trial = {"width": width, "learning_rate": rate, "status": "stopped"}
+    batch_tokens = settings["training"].get("batch_tokens")
+    trial = {"width": width, "batch_tokens": batch_tokens, "learning_rate": rate, "status": "stopped"}
     with tempfile.TemporaryDirectory() as state:
-        trial |= run_trial(settings, trial, Path(state), until=0)
+        trial |= run_trial(settings, trial, Path(state))
     return trial | {"cpu": time.process_time() - start}
 
 
@@ -69,7 +70,11 @@ def compare(settings: dict) -> dict:
         row[f"best w{width}"] = min(kept) / best - 1
         for name, rule in rules.items():
             row[f"rule{name} w{width}"] = (
-                whole_trial(settings, width, rule_rate(rule, width))["validation_loss"] / best - 1
+                whole_trial(settings, width, rule_rate(rule, width, settings["training"].get("batch_tokens")))[
+                    "validation_loss"
+                ]
+                / best
+                - 1
             )
     return row
 

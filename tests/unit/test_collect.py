@@ -47,10 +47,19 @@ def test_every_cell_has_its_row_and_fits_name_those_left_out(results):
 
 
 def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
-    trials = [{"width": 8, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0} for rate in (0.001, 0.01, 0.1)]
+    trials = [
+        {"width": 8, "batch_tokens": 600, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0}
+        for rate in (0.001, 0.01, 0.1)
+    ]
     trials += [trial | {"width": 16} for trial in trials]
-    best = [{"width": 8, "learning_rate": 0.01, "edge": False}, {"width": 16, "learning_rate": 0.1, "edge": True}]
-    sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "rule": {"intercept": -4.6, "slope": 0.0}}
+    trials += [{**trials[0], "batch_tokens": 300}]  # at the edge in another batch: of no account
+    best = [
+        {"width": 8, "batch_tokens": 600, "learning_rate": 0.01, "edge": False},
+        {"width": 16, "batch_tokens": 600, "learning_rate": 0.1, "edge": True},
+        {"width": 8, "batch_tokens": 300, "learning_rate": 0.001, "edge": True},
+    ]
+    sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "batch_tokens": 600}
+    sweep["rule"] = {"intercept": -4.6, "slope": 0.0, "batch_slope": 0.0}
     sweep |= {"estimate": "tse", "maps": {}, "compute": {"flops_share_saved": 0.5}}
     write_json(results / "tuning" / "language" / "chemgpt-slim.json", sweep)
     # a step is a factor ten, half of it 3.2; the third cell's own width was swept, its best rate at the edge
@@ -76,7 +85,15 @@ def test_an_unreadable_table_is_named(tmp_path):
 
 
 def test_sweeps_have_a_row_a_trial_with_the_map_of_their_family(tmp_path):
-    trial = {"width": 8, "status": "finished", "tse": 2.0, "tse_e": 1.0, "validation_loss": 0.5, "expected_loss": 0.5}
+    trial = {
+        "width": 8,
+        "batch_tokens": None,
+        "status": "finished",
+        "tse": 2.0,
+        "tse_e": 1.0,
+        "validation_loss": 0.5,
+        "expected_loss": 0.5,
+    }
     stopped = {"status": "stopped", "tse": 4.0, "validation_loss": None, "expected_loss": 0.9, "predicted_loss": 0.9}
     sweep = {
         "family": "schnet",
@@ -84,8 +101,9 @@ def test_sweeps_have_a_row_a_trial_with_the_map_of_their_family(tmp_path):
         "estimate": "tse",
         "maps": {"tse": {"slope": 0.2, "intercept": 0.1, "residual": 0.01, "spearman": 1.0, "r2": 0.99}, "tse_e": {}},
         "compute": {"flops_share_saved": 0.35},
-        "best": [{"width": 8, "learning_rate": 0.02, "edge": False}],
-        "rule": {"intercept": 0.0, "slope": -1.0},
+        "best": [{"width": 8, "batch_tokens": None, "learning_rate": 0.02, "edge": False}],
+        "batch_tokens": None,
+        "rule": {"intercept": 0.0, "slope": -1.0, "batch_slope": 0.0},
     }
     write_json(tmp_path / "tuning" / "potential" / "schnet.json", sweep)
     write_json(tmp_path / "tuning" / "potential" / "painn.json", sweep | {"family": "painn", "estimate": None})

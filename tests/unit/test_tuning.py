@@ -14,6 +14,7 @@ from chemscale.training.cell import make_task, train_cell
 from chemscale.training.elimination import FEW, compute_saved, judged, leaders, next_to_finish
 from chemscale.training.loop import Cell, fit
 from chemscale.training.rates import best_rate, rate_rule
+from chemscale.training.schedule import rule_rate
 from chemscale.training.speed_estimates import estimates, tse, tse_e, tse_ema
 from chemscale.training.state import Ledger, newest_checkpoint
 from chemscale.training.tune import run_trial, tune
@@ -166,7 +167,7 @@ def test_a_prediction_does_not_beat_what_ran_at_the_same_width():
     full, performance = judged(trials)
     assert full[0]["predicted_loss"] < 1.30, performance
     assert full[0]["expected_loss"] == 1.30
-    best = best_rate(8, full[:4])
+    best = best_rate(full[:4])
     assert not best["edge"] and 0.001 < best["learning_rate"] < 0.004
 
 
@@ -179,12 +180,12 @@ def test_the_hopeless_stop_and_near_rivals_do_not():
 
 def test_leaders_are_those_of_both_estimates():
     trials = trials_on_a_line(widths=(8,))
-    assert [trials.index(t) for t in leaders(trials, 8)] == [2, 5]
+    assert [trials.index(t) for t in leaders(trials)] == [2, 5]
     trials[5]["tse"] = trials[5]["tse_e"] = None
     trials[1]["tse_e"] = trials[3]["tse_e"] = trials[4]["tse_e"] = 9.0
     trials[2]["tse_e"] = 1.0
-    assert [trials.index(t) for t in leaders(trials, 8)] == [2, 3], "one leads both: the second follows"
-    assert leaders([t | {"tse": None} for t in trials], 8) == []
+    assert [trials.index(t) for t in leaders(trials)] == [2, 3], "one leads both: the second follows"
+    assert leaders([t | {"tse": None} for t in trials]) == []
 
 
 def test_predictions_have_the_intervals_of_a_line():
@@ -227,19 +228,25 @@ def test_compute_saved_is_against_the_full_sweep():
 def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
     def trials(values):
         return [
-            {"learning_rate": 10.0**-k, "expected_loss": loss, "status": "finished" if loss else "diverged"}
+            {
+                "width": 16,
+                "learning_rate": 10.0**-k,
+                "expected_loss": loss,
+                "status": "finished" if loss else "diverged",
+            }
             for k, loss in zip((4, 3, 2, 1), values, strict=True)
         ]
 
     # a parabola in log10(rate) with its minimum at -2.5
-    inside = best_rate(16, trials([(k - 2.5) ** 2 for k in (4, 3, 2, 1)]))
+    inside = best_rate(trials([(k - 2.5) ** 2 for k in (4, 3, 2, 1)]))
     assert inside["learning_rate"] == pytest.approx(10**-2.5) and not inside["edge"]
-    assert best_rate(16, trials([1, 2, 3, 4])) == {"width": 16, "learning_rate": pytest.approx(1e-4), "edge": True}
-    diverged = best_rate(16, trials([3, 2, 1, None]))
+    at = {"width": 16, "batch_tokens": None, "learning_rate": pytest.approx(1e-4)}
+    assert best_rate(trials([1, 2, 3, 4])) == {**at, "edge": True}
+    diverged = best_rate(trials([3, 2, 1, None]))
     assert diverged["edge"] and diverged["learning_rate"] == pytest.approx(1e-2)
     # a lower rate was tried and stopped, though nothing predicts its loss
-    stopped = [{"learning_rate": 1e-5, "expected_loss": None, "status": "stopped"}, *trials([1, 2, 3, 4])]
-    assert best_rate(16, stopped) == {"width": 16, "learning_rate": pytest.approx(1e-4), "edge": False}
+    stopped = [{"width": 16, "learning_rate": 1e-5, "expected_loss": None, "status": "stopped"}, *trials([1, 2, 3, 4])]
+    assert best_rate(stopped) == {**at, "edge": False}
 
 
 def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:
@@ -263,12 +270,35 @@ def test_rule_carries_rates_to_other_widths_within_sane_slopes(slope, kept):
         assert math.exp(rule["intercept"] + rule["slope"] * math.log(256)) == pytest.approx(0.01 * 16**slope)
 
 
+def test_rule_carries_rates_to_other_batches():
+    """Best rates rise with the square root of the batch, at every width."""
+    trials = [
+        trial | {"batch_tokens": batch, "learning_rate": trial["learning_rate"] * (batch / 300) ** 0.5}
+        for batch in (300, 600, 1200)
+        for trial in sweep(-0.5, widths=(16, 64))
+    ]
+    rule = rate_rule(trials)
+    assert rule["slope"] == pytest.approx(-0.5) and rule["batch_slope"] == pytest.approx(0.5)
+    assert rule_rate(rule, 256, 4800) == pytest.approx(0.01 * 16**-0.5 * 4)
+    assert rate_rule(trials[:5])["batch_slope"] == 0, "one batch says nothing of others"
+
+
 def test_rule_of_one_width_and_of_a_sweep_with_a_diverged_trial():
     one = rate_rule(sweep(-0.5, widths=(32,)))
     assert one["slope"] == 0 and math.exp(one["intercept"]) == pytest.approx(0.01 * 2**-0.5)
     diverged = sweep(-0.5)
     diverged[4]["expected_loss"] = None
     assert rate_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_batches_of_a_sweep_see_equal_tokens_and_have_best_rates_of_their_own(arm, cell_settings, tmp_path):
+    plan = {"widths": [8], "batch_tokens": [250, 500], "learning_rates": [1e-3, 5e-3, 2e-2], "data": 200, "steps": 20}
+    tuned = tune(cell_settings | {"tune": plan}, tmp_path / "rates.json")
+    assert [(best["width"], best["batch_tokens"]) for best in tuned["best"]] == [(8, 250), (8, 500)]
+    ended = {t["batch_tokens"]: t["flops"] for t in tuned["trials"] if t["status"] == "finished"}
+    assert ended[250] == pytest.approx(ended[500], rel=0.05)
+    assert 0 <= tuned["rule"]["batch_slope"] <= 1
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -52,8 +52,8 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
 def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
     """Whether better learning rates may lie where the sweep of a cell's family did not look.
 
-    That is so where the sweep's best rate for the cell's own width lies at its edge, and where the rule has carried the
-    rate beyond all rates swept, by more than half a step of the sweep.
+    That is so where the sweep's best rate for the cell's own width and batch lies at its edge, and where the rule has
+    carried the rate beyond all rates swept, by more than half a step of the sweep.
     """
     flags = []
     for cell in table.to_dict("records"):
@@ -65,7 +65,8 @@ def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
         logs = sorted({math.log(value) for value in swept["learning_rate"]})
         half = (logs[-1] - logs[0]) / (len(logs) - 1) / 2
         beyond = not logs[0] - half <= math.log(rate) <= logs[-1] + half
-        flags.append(beyond or bool(swept.loc[swept["width"] == cell.get("width"), "edge"].any()))
+        own = (swept["width"] == cell.get("width")) & swept["own_batch"]
+        flags.append(beyond or bool(swept.loc[own, "edge"].any()))
     return flags
 
 
@@ -77,24 +78,25 @@ def sweeps(results: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(results.glob("tuning/*/*.json")):
         sweep = read_json(path)
-        best = {entry["width"]: entry for entry in sweep["best"]}
+        best = {(entry["width"], entry["batch_tokens"]): entry for entry in sweep["best"]}
         line = sweep["maps"].get(sweep["estimate"], {})
         for trial in sweep["trials"]:
-            width = trial["width"]
+            width, batch = trial["width"], trial["batch_tokens"]
             rows.append({
                 "arm": path.parent.name,
                 "family": sweep["family"],
                 **trial,
-                "best_learning_rate": best[width]["learning_rate"],
-                "edge": best[width]["edge"],
-                "rule_learning_rate": rule_rate(sweep["rule"], width),
+                "own_batch": batch == sweep["batch_tokens"],
+                "best_learning_rate": best[width, batch]["learning_rate"],
+                "edge": best[width, batch]["edge"],
+                "rule_learning_rate": rule_rate(sweep["rule"], width, batch),
                 "estimate": sweep["estimate"],
                 **{name: line.get(name) for name in LINE},
                 "flops_share_saved": sweep["compute"]["flops_share_saved"],
             })  # fmt: skip
-    columns = ["arm", "family", "width", "learning_rate", "status", "tse", "tse_e", "validation_loss", "expected_loss"]
-    columns += ["predicted_loss", "predicted_low", "predicted_high", "best_learning_rate", "edge", "rule_learning_rate"]
-    columns += ["estimate", *LINE, "flops_share_saved"]
+    columns = ["arm", "family", "width", "batch_tokens", "own_batch", "learning_rate", "status", "tse", "tse_e"]
+    columns += ["validation_loss", "expected_loss", "predicted_loss", "predicted_low", "predicted_high"]
+    columns += ["best_learning_rate", "edge", "rule_learning_rate", "estimate", *LINE, "flops_share_saved"]
     return pd.DataFrame(rows, columns=columns)
 
 

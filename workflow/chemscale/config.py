@@ -95,6 +95,10 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
     rising("data", settings["data"])
     if "tune" in settings:
         rising("tune.learning_rates", settings["tune"]["learning_rates"])
+        batches, own = settings["tune"].get("batch_tokens"), settings["training"].get("batch_tokens")
+        if batches and own not in batches:
+            right = f"{sorted([*batches, own])}" if own else "to leave it out, for batches are counted in atoms here"
+            problems.append(f"{arm}.tune.batch_tokens: {batches} lacks the {own} of training; right would be {right}")
     steps = settings["training"]["steps"]
     if steps["minimum"] > steps["maximum"]:
         problems.append(f"{arm}.training.steps: minimum {steps['minimum']} is above maximum {steps['maximum']}")

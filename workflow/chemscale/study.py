@@ -137,7 +137,7 @@ def tuning_resources(config: dict, arm: str, family: str, attempt: int = 1) -> d
     steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": sweep["steps"], "maximum": sweep["steps"]}
     training = config[arm]["training"] | {"steps": steps}
     costs = [_cost(arm, family, depth, width, sweep["data"], training) for width in sweep["widths"]]
-    rates = len(sweep["learning_rates"])
+    rates = len(sweep["learning_rates"]) * len(sweep.get("batch_tokens", [1]))
     parameters, flops, launches = (values for values in zip(*costs, strict=True))
     return _resources(max(parameters), rates * sum(flops), rates * sum(launches), attempt)
 

@@ -33,7 +33,8 @@ def resolve_learning_rate(settings: dict) -> dict:
     """Settings with a number for the learning rate, taken from the tuning file where they say "tuned"."""
     if settings["learning_rate"] != "tuned":
         return settings
-    return settings | {"learning_rate": rule_rate(read_json(settings["tuning"])["rule"], settings["width"])}
+    rule, batch_tokens = read_json(settings["tuning"])["rule"], settings["training"].get("batch_tokens")
+    return settings | {"learning_rate": rule_rate(rule, settings["width"], batch_tokens)}
 
 
 def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:

@@ -2,6 +2,8 @@
 
 import math
 
+COOLDOWN = 0.2  # share of the steps
+
 
 def step_budget(examples: int, examples_per_step: float, steps: dict) -> int:
     """Optimiser steps of a cell with `examples` of training data.
@@ -14,15 +16,23 @@ def step_budget(examples: int, examples_per_step: float, steps: dict) -> int:
 
 
 def rate_factor(step: int, total: int, warmup: float, schedule: str) -> float:
-    """Learning rate at `step` of `total`, as a share of its peak: linear warm-up, then cosine to zero or constant."""
+    """Learning rate at `step` of `total`, as a share of its peak: linear warm-up, then what `schedule` says.
+
+    "cosine" to zero, "constant", or "cooldown": constant and then, over the last `COOLDOWN` of the steps, down to zero
+    as 1 − √(share done) (Hägele et al., arXiv:2405.18392).
+    """
     warmup_steps = max(1, round(warmup * total))
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     if schedule == "constant":
         return 1.0
+    if schedule == "cooldown":
+        cooldown_steps = max(1, round(COOLDOWN * total))
+        return 1 - math.sqrt(max(0, step - (total - cooldown_steps)) / cooldown_steps)
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
 
 
-def rule_rate(rule: dict, width: int) -> float:
-    """Peak learning rate that a tuned rule gives for a width: exp(intercept)·width^slope."""
-    return math.exp(rule["intercept"] + rule["slope"] * math.log(width))
+def rule_rate(rule: dict, width: int, batch_tokens: int | None) -> float:
+    """Peak learning rate that a tuned rule gives: exp(intercept)·width^slope·batch^batch_slope."""
+    batch = rule["batch_slope"] * math.log(batch_tokens or 1)
+    return math.exp(rule["intercept"] + rule["slope"] * math.log(width) + batch)

@@ -1,8 +1,8 @@
 """Learning rates by training performance estimation: short runs at the cheap end, most of them stopped early.
 
-Every (width, learning rate) trains through the first share of its schedule. From there a few go on to their end; a line
-from their training speed estimate to their final loss predicts the others' (Frey et al. 2023; what was measured here:
-docs/decisions.md). From known and predicted losses comes a rule that carries rates to widths never tried.
+Every (width, batch, learning rate) trains through the first share of its schedule. From there a few go on to their end;
+a line from their training speed estimate to their final loss predicts the others' (Frey et al. 2023; what was measured
+here: docs/decisions.md). From known and predicted losses comes a rule that carries rates to widths never tried.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from pathlib import Path
 from chemscale.files import fingerprint, read_json, write_json
 from chemscale.training.callbacks import Checkpointing, Evaluation, LossLog, NonFiniteLoss
 from chemscale.training.cell import WHERE, make_task
-from chemscale.training.elimination import compute_saved, judged, next_to_finish
+from chemscale.training.elimination import compute_saved, judged, kind, next_to_finish
 from chemscale.training.loop import Cell, fit
 from chemscale.training.rates import best_rate, rate_rule
 from chemscale.training.speed_estimates import estimates
@@ -27,31 +27,38 @@ def tune(settings: dict, out: Path) -> dict:
     """Run the sweep of `settings["tune"]`, fit the rule, and write the result as JSON to `out`.
 
     The result holds all trials, the maps from estimates to final losses, the compute saved, the best rate of each tuned
-    width (and whether it lies at the edge of the sweep), and the rule log(rate) = intercept + slope·log(width), which
-    gives any other width its rate without a new sweep. The state lies beside `out` until then, so that a killed sweep
-    goes on where it was. Raises ChemscaleError if every rate diverged, Interrupted after a signal to stop.
+    width and batch (and whether it lies at the edge of the sweep), and the rule (`rates.rate_rule`), which gives any
+    other width its rate without a new sweep. Trials of all batches see equally many tokens. The state lies beside `out`
+    until then, so that a killed sweep goes on where it was. Raises ChemscaleError if every rate diverged, Interrupted
+    after a signal to stop.
     """
     plan = settings["tune"]
     state = out.with_suffix(".trials")
     with one_writer(state):
+        batches = plan.get("batch_tokens") or [settings["training"].get("batch_tokens")]
         trials = _known(settings, state) or [
-            {"width": width, "learning_rate": rate, "status": "waiting"}
-            for width, rate in itertools.product(plan["widths"], plan["learning_rates"])
+            {"width": width, "batch_tokens": batch, "learning_rate": rate, "status": "waiting"}
+            for width, batch, rate in itertools.product(plan["widths"], batches, plan["learning_rates"])
         ]
         waiting = iter([trial for trial in trials if trial["status"] == "waiting"])
         while trial := next(waiting, None) or next_to_finish(trials):
-            trial |= run_trial(settings, trial, state, until=round(SHARE * plan["steps"]) or 1)
+            trial |= run_trial(settings, trial, state)
             write_json(state / "trials.json", {"settings": settings, "trials": trials})
             shown = {name: trial[name] for name in ("tse", "tse_e", "validation_loss")}
-            print(f"width {trial['width']} rate {trial['learning_rate']:g} {trial['status']}: {shown}", file=sys.stderr)
+            batch = f" batch {trial['batch_tokens']}" if len(batches) > 1 else ""
+            print(
+                f"width {trial['width']}{batch} rate {trial['learning_rate']:g} {trial['status']}: {shown}",
+                file=sys.stderr,
+            )
         trials, performance = judged(trials)
         result = {
             "family": settings["family"],
+            "batch_tokens": settings["training"].get("batch_tokens"),  # of the study
             "share": SHARE,
             "trials": trials,
             **performance,
             "compute": compute_saved(trials),
-            "best": [best_rate(width, [t for t in trials if t["width"] == width]) for width in plan["widths"]],
+            "best": [best_rate([t for t in trials if kind(t) == one]) for one in dict.fromkeys(map(kind, trials))],
             "rule": rate_rule(trials),
         }
         write_json(out, result)
@@ -71,15 +78,16 @@ def _known(settings: dict, state: Path) -> list[dict]:
     return []
 
 
-def run_trial(settings: dict, trial: dict, state: Path, until: int) -> dict:
-    """Train a waiting trial to step `until`, a stopped one from there to its end; return what is now known of it.
+def run_trial(settings: dict, trial: dict, state: Path) -> dict:
+    """Train a waiting trial through its first share, a stopped one to its end; return what is now known of it.
 
     In two pieces it ends in the same bits as in one, since the schedule is that of the whole trial in both.
     """
-    width, rate, plan = trial["width"], trial["learning_rate"], settings["tune"]
-    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": plan["steps"], "maximum": plan["steps"]}
-    training = settings["training"] | {"steps": steps}
-    directory = state / f"w{width}-lr{rate:g}"
+    width, batch, rate, plan = trial["width"], trial["batch_tokens"], trial["learning_rate"], settings["tune"]
+    total = round(plan["steps"] * settings["training"]["batch_tokens"] / batch) if batch else plan["steps"]
+    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": total, "maximum": total}
+    training = settings["training"] | {"steps": steps} | ({"batch_tokens": batch} if batch else {})
+    directory = state / f"w{width}-b{batch}-lr{rate:g}"
     directory.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(directory)
     task = make_task(settings | {"width": width, "learning_rate": rate, "data": plan["data"], "training": training})
@@ -88,8 +96,9 @@ def run_trial(settings: dict, trial: dict, state: Path, until: int) -> dict:
     identity = fingerprint(kept | {"data_identity": task.data_identity})
     checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, ledger)
     first = trial["status"] == "waiting"
+    until = (round(SHARE * total) or 1) if first else None
     try:
-        fit(cell, evaluation, checkpointing, newest_checkpoint(directory, identity), log, until if first else None)
+        fit(cell, evaluation, checkpointing, newest_checkpoint(directory, identity), log, until)
         status = "stopped" if first else "finished"
     except NonFiniteLoss:
         status = "diverged"
