@@ -59,8 +59,8 @@ def data_of_arm(wildcards):
 
 
 def encode_memory(wildcards):
-    """Memory to encode a dataset in MB: its molecules are held until they are in their final order."""
-    return round(2000 + 1.5e-3 * (DATASETS[wildcards.dataset].get("molecules") or 1e6))
+    """Memory to encode a dataset in MB: a process a core, and some sixty bytes a molecule."""
+    return round(1500 + 1e-4 * (DATASETS[wildcards.dataset].get("molecules") or 1e6))
 
 
 def cell_of(wildcards):

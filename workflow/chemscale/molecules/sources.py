@@ -14,8 +14,8 @@ from chemscale.molecules.recombine import recombine
 NEEDED = {
     "rdkit": ["files"],
     "recombined": ["files", "count"],
-    "file": ["path", "format"],
-    "download": ["url", "format"],
+    "file": ["path"],
+    "download": ["url"],
 }
 NEEDED_BY_CORPUS = ["validation", "test", "seed", "max_tokens", "max_failure_share"]
 
@@ -65,6 +65,13 @@ def _check(name: str, entry: dict) -> None:
     if missing:
         raise ChemscaleError(
             f"{name}: the entry lacks {', '.join(missing)}; resources/datasets.yaml says what they are"
+        )
+    if ("splits" in entry) != ("split_column" in entry) or not {"train", "test"} <= set(
+        entry.get("splits", ("train", "test"))
+    ):
+        raise ChemscaleError(
+            f"{name}: to keep the splits of a file takes both `split_column` and `splits`, which says what that column "
+            "calls train, test and, if there are, validation and others, as in {train: train, test: test}"
         )
     unknown = [file for file in entry.get("files", []) if file not in FILES]
     if unknown:

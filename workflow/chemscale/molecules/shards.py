@@ -1,0 +1,145 @@
+"""Lines to molecules in shards: files of a fixed number of lines, translated by several processes, each kept when done.
+
+A shard is an Arrow file with a row per line. Which lines it has follows from their number alone, so what a run that
+was killed has finished is good for the next one, and neither it nor the number of processes shows in the result.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import feather
+
+from chemscale.files import atomic, read_json, write_json
+from chemscale.molecules.reading import Line
+from chemscale.molecules.selfies import Refused, smiles_of_record, translate
+from chemscale.molecules.tokenise import tokenise
+from chemscale.progress import progress
+
+SHARD_LINES = 5_000
+SCHEMA = pa.schema(
+    [
+        ("line", pa.int64()),
+        ("origin", pa.string()),
+        ("split", pa.string()),  # as the file calls it
+        ("smiles", pa.string()),  # canonical; as it was read where the line is refused
+        ("reason", pa.string()),  # why the line is refused, else null
+        ("digest", pa.binary(16)),  # of the canonical SMILES
+        ("tokens", pa.list_(pa.uint16())),  # [BOS] … [EOS]; an id is a place among the shard's own symbols
+    ]
+)
+
+
+def translate_lines(
+    directory: Path, lines: Iterable[Line], total: int, form: str, max_tokens: int, identity: dict, workers: int
+) -> list[Path]:
+    """Translate `total` lines into shards in `directory`; return these, in the order of the file.
+
+    Shards there with the same `identity` (whatever decides their content) are kept, others removed. The lines are
+    read here, once, a few shards ahead of the `workers`.
+    """
+    if not (directory / "identity.json").exists() or read_json(directory / "identity.json") != identity:
+        shutil.rmtree(directory, ignore_errors=True)
+        write_json(directory / "identity.json", identity)
+    lines = iter(lines)
+    paths = []
+    with progress(total, "encode", "lines") as tick:
+
+        def waiting() -> Iterator[tuple[Path, list[Line]]]:
+            """Shards yet to be made."""
+            for number in count():
+                part = list(islice(lines, SHARD_LINES))
+                if not part:
+                    return
+                paths.append(directory / f"{number:06d}.arrow")
+                if paths[-1].exists():
+                    tick(len(part))
+                else:
+                    yield paths[-1], part
+
+        for done in _in_turn(waiting(), form, max_tokens, min(workers, -(-total // SHARD_LINES))):
+            tick(done)
+    return paths
+
+
+def read_shard(path: Path, columns: list[str]) -> pa.Table:
+    """Columns of a shard."""
+    return feather.read_table(path, columns=columns, memory_map=False)
+
+
+def symbols_of_shard(table: pa.Table) -> list[str]:
+    """The symbols its token ids stand for."""
+    return table.schema.metadata[b"symbols"].decode().split()
+
+
+def _in_turn(waiting: Iterator[tuple[Path, list[Line]]], form: str, max_tokens: int, workers: int) -> Iterator[int]:
+    """Number of lines of each shard as it is finished."""
+    if workers <= 1:
+        for path, part in waiting:
+            yield translate_shard(path, part, form, max_tokens)
+        return
+    context = multiprocessing.get_context("spawn")
+    running = deque()
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        for path, part in waiting:
+            running.append(pool.submit(translate_shard, path, part, form, max_tokens))
+            if len(running) > 2 * workers:  # the reader is far faster, and what it is ahead lies in memory
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _end_with_parent() -> None:
+    """Without this, workers of a killed process wait for ever, or write into the directory of its successor."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -> int:
+    """Write the shard of `lines`; return how many there are."""
+    smiles, selfies, reasons = [], [], []
+    for line in lines:
+        try:
+            text = smiles_of_record(line.text) if form == "sdf" else line.text
+            canonical, encoded = translate(text, max_tokens)
+        except Refused as refusal:
+            smiles.append(line.text)
+            reasons.append(str(refusal))
+            continue
+        smiles.append(canonical)
+        selfies.append(f"[BOS]{encoded}[EOS]")
+        reasons.append(None)
+    good = np.array([reason is None for reason in reasons])
+    ids, offsets, symbols = tokenise(selfies)
+    rows = np.concatenate([[0], np.cumsum(good)])  # molecules before each line
+    columns = [
+        [line.number for line in lines],
+        [line.origin for line in lines],
+        [line.split for line in lines],
+        smiles,
+        reasons,
+        [_digest(text) if fine else None for text, fine in zip(smiles, good, strict=True)],
+        pa.ListArray.from_arrays(pa.array(offsets[rows], pa.int32()), pa.array(ids)),
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    table = pa.table(arrays, schema=SCHEMA.with_metadata({"symbols": " ".join(symbols)}))
+    with atomic(path) as temporary:
+        feather.write_feather(table, temporary, compression="lz4")
+    return len(lines)
+
+
+def _digest(smiles: str) -> bytes:
+    return hashlib.blake2b(smiles.encode(), digest_size=16).digest()
