@@ -23,11 +23,11 @@ class LanguageTask:
 
     unit = "tokens"
     loss_degree = 1  # power of an error that the loss is
-    final_splits = ("test",)  # chose nothing
 
     def __init__(self, settings: dict):
         self.settings = settings
         self.corpus = open_corpus(Path(settings["dataset"]))
+        self.final_splits = self.corpus.final_splits  # chose nothing
         self.shape = GPT_SHAPES[settings["family"]](settings["width"])
         self.vocabulary = len(self.corpus.vocabulary)
         self.data_identity = self.corpus.header["fingerprint"]
