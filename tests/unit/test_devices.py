@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from chemscale.training.devices import lease, lease_gpu
+from chemscale.training.devices import lease, lease_gpus
 
 HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
        "l = lease(2, pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
@@ -23,10 +23,26 @@ def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
     holder.wait()
     second = lease(2, directory)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0", "a killed process gives its device back"
-    first.close()
-    second.close()
+    for lock in first + second:
+        lock.close()
+
+
+def test_several_devices_are_leased_together_or_not_at_all(tmp_path, monkeypatch):
+    directory = tmp_path / "leases"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    [taken] = lease(3, directory)
+
+    def give_back(seconds):
+        # nothing is held while waiting: another process could take both that are free
+        both = lease(3, directory, count=2)
+        assert len(both) == 2
+        for lock in [*both, taken]:
+            lock.close()
+
+    monkeypatch.setattr("chemscale.training.devices.time.sleep", give_back)
+    assert len(lease(3, directory, count=3)) == 3 and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
 
 
 def test_a_schedulers_choice_is_kept(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert lease_gpu() is None and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert lease_gpus(1) is None and os.environ["CUDA_VISIBLE_DEVICES"] == "3"

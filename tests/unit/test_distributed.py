@@ -45,22 +45,20 @@ def test_two_processes_reach_the_losses_of_one(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_two_processes_stop_together_and_go_on_as_if_never_stopped(arm, cell_settings, tmp_path):
-    cell_settings["training"]["steps"] |= {"minimum": 400, "maximum": 400}
+    cell_settings["training"]["steps"] |= {"minimum": 300, "maximum": 300}
     subprocess.run(command(cell_settings, tmp_path, "whole"), check=True, capture_output=True)
-    run = subprocess.Popen(command(cell_settings, tmp_path, "cut"), stderr=subprocess.DEVNULL, start_new_session=True)
-    state = tmp_path / "cut-state"
+    often = [*command(cell_settings, tmp_path, "cut"), "--checkpoint-seconds", "0"]
+    run = subprocess.Popen(often, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        while not (state / "attempts.json").exists() and run.poll() is None:
-            time.sleep(0.02)
-        time.sleep(1.0)
-        children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True).stdout.split()
-        os.kill(int(children[1]), signal.SIGUSR1)  # one of the two is told
+        while not list((tmp_path / "cut-state").glob("step-*.ckpt")) and run.poll() is None:
+            time.sleep(0.01)
+        second = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True).stdout.split()[1]
+        os.kill(int(second), signal.SIGUSR1)  # one of the two is told
         assert run.wait(60) != 0
     finally:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
-    if not (tmp_path / "cut" / "metrics.json").exists():
-        assert list(state.glob("step-*.ckpt"))
+    assert not (tmp_path / "cut").exists()
     subprocess.run(command(cell_settings, tmp_path, "cut"), check=True, capture_output=True)
     assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), abs=1e-12, nan_ok=True)
 
@@ -72,3 +70,14 @@ def test_accumulated_parts_give_the_losses_of_whole_batches(arm, cell_settings, 
     parts = train_cell(cell_settings, tmp_path / "parts", tmp_path / "parts-state")
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5, nan_ok=True)
     assert parts["steps"] == whole["steps"] and parts["units_seen"] == whole["units_seen"]
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_a_verb_asked_for_two_devices_starts_two_processes(arm, cell_settings, tmp_path):
+    """Without GPUs the two train on the CPU; settings come by standard input, as from the rule."""
+    cell_settings["training"]["steps"] |= {"minimum": 10, "maximum": 10}
+    verb = [sys.executable, "-m", "chemscale.cli", "train", "-", "--out", str(tmp_path / "cell"), "--gpus", "2"]
+    subprocess.run(verb, input=json.dumps(cell_settings), text=True, check=True, capture_output=True)
+    metrics = read_json(tmp_path / "cell" / "metrics.json")
+    assert metrics["processes"] == 2 and metrics["status"] == "finished"
+    assert not (tmp_path / "cell.checkpoints").exists()

@@ -108,7 +108,9 @@ def _add_settings(command: argparse.ArgumentParser, about: str) -> None:
 
 
 def _add_gpus(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--gpus", type=int, choices=[0, 1], default=1, help="0: stay on the CPU; 1: use a GPU if any")
+    command.add_argument(
+        "--gpus", type=int, default=1, help="0: stay on the CPU; 1: use a GPU if any; several: as many"
+    )
 
 
 def _settings(options: argparse.Namespace) -> dict:
@@ -178,10 +180,16 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from chemscale.training.launch import become_torchrun, launched
+
     lease = _prepare_training(options)  # noqa: F841
+    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
+    if options.gpus > 1 and not launched():
+        where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
+        where += ["--checkpoint-seconds", options.checkpoint_seconds]
+        become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
     from chemscale.training.cell import train_cell
 
-    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
     with _interruptible("train"):
         metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
     print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)

@@ -32,6 +32,7 @@ class Cell:
     parameters: int  # non-embedding
     flops: float  # estimated, of the whole training
     launches: int  # layers run in all its steps: what bounds a small model on a GPU
+    gpus: int  # that it trains on at once, if it needs any
 
     @property
     def name(self) -> str:
@@ -79,7 +80,7 @@ def _cell(config: dict, arm: str, family: str, depth: int | None, width: int, da
         "recipe": options["recipe"],
     }
     cost = _cost(arm, family, depth, width, data, options["training"])
-    return Cell(arm, family, size, data, seed, settings, *cost)
+    return Cell(arm, family, size, data, seed, settings, *cost, options.get("gpus", 1))
 
 
 def tuning_path(config: dict, arm: str, family: str) -> str:
@@ -147,16 +148,16 @@ def resources(cell: Cell, attempt: int = 1) -> dict[str, int]:
 
     A time limit that is hit is no loss: the next attempt goes on from the checkpoint.
     """
-    return _resources(cell.parameters, cell.flops, cell.launches, attempt)
+    return _resources(cell.parameters, cell.flops, cell.launches, attempt, cell.gpus)
 
 
-def _resources(parameters: int, flops: float, launches: int, attempt: int) -> dict[str, int]:
+def _resources(parameters: int, flops: float, launches: int, attempt: int, gpus: int = 1) -> dict[str, int]:
     cpu_hours = flops / CPU_FLOPS / 3600
-    gpu = int(cpu_hours > CPU_HOURS)
-    hours = max(flops / GPU_FLOPS, launches * GPU_SECONDS_A_LAYER) / 3600 if gpu else cpu_hours
+    gpu = gpus if cpu_hours > CPU_HOURS else 0
+    hours = max(flops / GPU_FLOPS / gpus, launches * GPU_SECONDS_A_LAYER) / 3600 if gpu else cpu_hours
     memory = 2500 + 4 * 16 * parameters / 1e6  # libraries; weights, gradients, Adam's moments, best weights
     return {
-        "mem_mb": round(memory * attempt),
+        "mem_mb": round(memory * max(1, gpu) * attempt),
         "runtime": round(min(max(10, 2 * 60 * hours), 24 * 60) * attempt),
         "gpu": gpu,
     }
