@@ -13,9 +13,9 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.columns import SAMPLE
 from chemscale.molecules.integrity import require_whole
-from chemscale.molecules.reading import Layout, Line, layout_of, read_lines
-from chemscale.molecules.selfies import Refused, readable, smiles_of_record
-from chemscale.molecules.shards import SHARD_LINES, translate_lines
+from chemscale.molecules.reading import Layout, layout_of, read_lines
+from chemscale.molecules.selfies import readable
+from chemscale.molecules.shards import translate_lines
 from chemscale.molecules.shuffle import TOKENS, deal, gather
 from chemscale.molecules.splits import arrange
 from chemscale.molecules.survey import Survey, survey
@@ -76,14 +76,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     lines = _inspect(raw, layout, entry)
 
     versions = {"selfies": version("selfies"), "rdkit": rdkit.__version__}
-    # whatever decides what is in a shard
-    identity = {
-        "source": source["sha256"],
-        "layout": layout._asdict() | {"names": list(layout.names)},
-        "max_tokens": entry["max_tokens"],
-        "versions": versions,
-        "shard_lines": SHARD_LINES,
-    }
+    identity = {"source": source["sha256"], "layout": list(layout[1:4]), "versions": versions}
     work = directory / "shards"
     shards = translate_lines(work, read_lines(raw, layout), lines, layout.form, entry["max_tokens"], identity, workers)
     found = survey(name, shards, lines, entry.get("splits"), directory / "failures.parquet")
@@ -165,7 +158,7 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
             first.append(line)
     if not first:
         raise ChemscaleError(f"{raw}: empty; one molecule a line or row is right")
-    good = sum(_is_molecule(line, layout.form) for line in first)
+    good = sum(readable(line.text, sdf=layout.form == "sdf") for line in first)
     if good < FEW * len(first):
         shown = first[0].text.strip().split("\n")[0][:60]
         raise ChemscaleError(
@@ -174,13 +167,6 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
             "how it should be read"
         )
     return lines
-
-
-def _is_molecule(line: Line, form: str) -> bool:
-    try:
-        return readable(smiles_of_record(line.text) if form == "sdf" else line.text)
-    except Refused:
-        return False
 
 
 def _described(layout: Layout) -> str:

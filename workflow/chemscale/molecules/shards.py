@@ -21,7 +21,7 @@ from pyarrow import feather
 
 from chemscale.files import atomic, read_json, write_json
 from chemscale.molecules.reading import Line
-from chemscale.molecules.selfies import Refused, smiles_of_record, translate
+from chemscale.molecules.selfies import translate
 from chemscale.molecules.tokenise import tokenise
 from chemscale.progress import progress
 
@@ -44,9 +44,10 @@ def translate_lines(
 ) -> list[Path]:
     """Translate `total` lines into shards in `directory`; return these, in the order of the file.
 
-    Shards there with the same `identity` (whatever decides their content) are kept, others removed. The lines are
+    Shards there with the same `identity` (whatever else decides their content) are kept, others removed. The lines are
     read here, once, a few shards ahead of the `workers`.
     """
+    identity = identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES}
     if not (directory / "identity.json").exists() or read_json(directory / "identity.json") != identity:
         shutil.rmtree(directory, ignore_errors=True)
         write_json(directory / "identity.json", identity)
@@ -110,29 +111,18 @@ def _end_with_parent() -> None:
 
 def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -> int:
     """Write the shard of `lines`; return how many there are."""
-    smiles, selfies, reasons = [], [], []
-    for line in lines:
-        try:
-            text = smiles_of_record(line.text) if form == "sdf" else line.text
-            canonical, encoded = translate(text, max_tokens)
-        except Refused as refusal:
-            smiles.append(line.text)
-            reasons.append(str(refusal))
-            continue
-        smiles.append(canonical)
-        selfies.append(f"[BOS]{encoded}[EOS]")
-        reasons.append(None)
-    good = np.array([reason is None for reason in reasons])
-    ids, offsets, symbols = tokenise(selfies)
-    rows = np.concatenate([[0], np.cumsum(good)])  # molecules before each line
+    translated = translate([line.text for line in lines], max_tokens, sdf=form == "sdf")
+    good = np.array([row.reason is None for row in translated])
+    ids, offsets, symbols = tokenise([f"[BOS]{row.selfies}[EOS]" for row in translated if row.reason is None])
+    before = np.append(0, np.cumsum(good))  # molecules before each line
     columns = [
         [line.number for line in lines],
         [line.origin for line in lines],
         [line.split for line in lines],
-        smiles,
-        reasons,
-        [_digest(text) if fine else None for text, fine in zip(smiles, good, strict=True)],
-        pa.ListArray.from_arrays(pa.array(offsets[rows], pa.int32()), pa.array(ids)),
+        [row.smiles for row in translated],
+        [row.reason for row in translated],
+        [_digest(row.smiles) if row.reason is None else None for row in translated],
+        pa.ListArray.from_arrays(pa.array(offsets[before], pa.int32()), pa.array(ids)),
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     table = pa.table(arrays, schema=SCHEMA.with_metadata({"symbols": " ".join(symbols)}))
