@@ -63,9 +63,7 @@ def generate(
             rows = store.rows("train", metrics.get("data"))
             known = seen(store, rows, table.loc[table["valid"], "smiles"])
             table["novel"] = (~table["smiles"].isin(known)).astype("boolean").where(table["valid"])
-            available = store.header["molecules"]["train"]
-            reference_table = pd.read_parquet(training) if training else reference(store, min(REFERENCE, available))
-            compared = _compared(table, reference_table)
+            compared = _compared(table, pd.read_parquet(training) if training else reference(store, REFERENCE))
             content["training_molecules"] = len(rows)
         content["quality"] = _quality(table, scaffold) | compared
     with atomic(out) as path:

@@ -95,7 +95,7 @@ def properties(smiles: list[str]) -> pd.DataFrame:
 
 
 def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
-    """Write the properties of the first `molecules` training molecules to `out` (Parquet): the reference sample."""
+    """Write the properties of the first `molecules` training molecules to `out` (Parquet), what `reference` gives."""
     table = reference(corpus, molecules)
     with atomic(out) as path:
         table.to_parquet(path, index=False)
@@ -103,8 +103,8 @@ def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
 
 
 def reference(corpus: Corpus, molecules: int) -> pd.DataFrame:
-    """Properties of the first `molecules` training molecules: a random sample, since their order is."""
-    rows = corpus.rows("train", molecules)
+    """Properties of the first `molecules` of the training split, or all: a random sample, since their order is."""
+    rows = corpus.rows("train", min(molecules, corpus.header["molecules"]["train"]))
     smiles = pd.read_parquet(corpus.directory / "molecules.parquet", columns=["smiles"])["smiles"]
     return properties(smiles.iloc[rows].tolist())
 

@@ -93,7 +93,7 @@ def next_tokens(
     logits = logits.double().index_fill(1, torch.tensor(NEVER, device=logits.device), -torch.inf)
     if temperature == 0:
         return logits.argmax(1)
-    logits, tokens = (logits / temperature).sort(1, descending=True, stable=True)  # (R, V), likeliest first
+    logits, tokens = (logits / temperature).sort(dim=1, descending=True, stable=True)  # (R, V), likeliest first
     if top_k is not None:
         logits[:, top_k:] = -torch.inf
     probabilities = logits.softmax(1)
