@@ -77,7 +77,7 @@ def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str
 
     A `prefix` of nothing but symbols in brackets is SELFIES. A `scaffold` is SMILES always.
     """
-    text = prefix or scaffold
+    text = scaffold if prefix is None else prefix
     if text is None:
         return []
     written = prefix is not None and ONLY_SYMBOLS.fullmatch(text)
