@@ -34,6 +34,7 @@ if config["results_source"] == "trained":
     include: "workflow/rules/molecules.smk"
     include: "workflow/rules/geometries.smk"
     include: "workflow/rules/training.smk"
+    include: "workflow/rules/use.smk"
 
 
 if config["results_source"] != "cached":

@@ -46,6 +46,18 @@ def test_every_cell_has_its_row_and_fits_name_those_left_out(results):
     assert fits["curves"][0]["parameters"]["exponent"] == pytest.approx(0.1, abs=0.03)
 
 
+def test_quality_of_generated_molecules_is_that_of_the_very_model(results):
+    for name, identity in zip(CELLS[:3], ("a", "b", "c"), strict=True):
+        path = results / "runs" / name / "metrics.json"
+        write_json(path, read_json(path) | {"fingerprint": identity})
+    content = {"fingerprint": "a", "quality": {"generated_valid": 0.5, "wasserstein_logp": None}}
+    for name in CELLS[:2]:  # the second was trained anew since
+        write_json(results / "runs" / name / "quality.json", content)
+    table = collect(results, CELLS, results / "tables")
+    assert table["generated_valid"].dropna().to_dict() == {0: 0.5}
+    assert read_table(results / "tables" / "runs.parquet")["wasserstein_logp"].isna().all()
+
+
 def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     trials = [
         {"width": 8, "batch_tokens": 600, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0}

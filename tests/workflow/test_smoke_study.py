@@ -12,7 +12,7 @@ import pytest
 import yaml
 from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
 
-FIGURES = ["language-data", "language-size", "potential-data", "potential-unseen"]
+FIGURES = ["language-data", "language-size", "generation", "potential-data", "potential-unseen"]
 FIGURES += ["training-curves", "learning-rates", "performance-estimation"]
 FIGURES += ["forecast", "conventions", "compute-frontier"]
 LANGUAGE = {f"language/chemgpt-slim/w{width}/{data}/seed0" for width in (8, 16) for data in (100, 300, 900)}
@@ -21,7 +21,7 @@ POTENTIAL = {
     for size in ("schnet/d2-w8", "schnet/d2-w16", "painn/d2-w8")
     for data in (20, 60, 180)
 }
-DRAWN = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
+DRAWN = {"draw_language": 1, "draw_generation": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
 FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_report": 1, "all": 1}
 
 
@@ -54,6 +54,9 @@ def test_everything_asked_for_is_there(study):
     runs = pd.read_parquet(results / "tables" / "runs.parquet")
     assert set(runs["cell"]) == records and runs["status"].eq("finished").all()
     assert runs["seed"].eq(0).all() and runs["test_loss"].between(0, 10).all()
+    quality = runs[runs["arm"] == "language"].filter(regex="^(generated|training_div|wasserstein)_?")
+    assert quality.shape == (6, 14) and quality["generated_molecules"].eq(40).all()
+    assert quality["wasserstein_logp_floor"].between(0, 5).all()
     for arm, families in (("language", {"chemgpt-slim"}), ("potential", {"schnet", "painn"})):
         fits = json.loads((results / "fits" / f"{arm}.json").read_text())
         assert {entry["family"] for entry in fits["curves"] + fits["not_fitted"]} == families
@@ -110,7 +113,8 @@ def test_edited_code_trains_nothing(copy):
 def test_a_changed_configuration_trains_exactly_its_cells(study, change, trained, tuned):
     output = snakemake(study, "--dry-run", "--configfile", changed(study, change))
     assert cells(output) == trained
-    expected = {"train": len(trained), "tune": tuned, **FROM_RECORDS_ON}
+    generated = sum(name.startswith("language/") and name.endswith("/seed0") for name in trained)
+    expected = {"train": len(trained), "tune": tuned, "generate": generated, **FROM_RECORDS_ON}
     if not trained:
         del expected["collect"], expected["draw_training"]  # the runs are the same
     assert jobs_by_rule(output) == {rule: count for rule, count in expected.items() if count}

@@ -63,6 +63,29 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--checkpoint-seconds", type=float, default=60, help="time between two checkpoints")
     _add_gpus(v)
 
+    v = verb("properties", _properties, "Compute the properties of training molecules that generated ones are held to.")
+    v.add_argument("corpus", type=Path, help="directory of the dataset, after encode")
+    v.add_argument("--molecules", type=int, required=True, help="the first ones of the training split")
+    v.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+
+    v = verb("generate", _generate, "Sample molecules from a trained ChemGPT and say how good they are.")
+    v.add_argument("model", type=Path, help="record of a language cell, or its model.safetensors")
+    v.add_argument("--number", type=int, default=1000, help="molecules")
+    v.add_argument("--temperature", type=float, default=1.0, help="divides the logits; 0: always the likeliest token")
+    v.add_argument("--top-k", type=int, help="draw from that many likeliest tokens only")
+    v.add_argument("--top-p", type=float, help="draw from the fewest tokens that reach this probability only")
+    v.add_argument("--seed", type=int, default=0, help="of the random numbers")
+    v.add_argument("--batch", type=int, default=500, help="molecules at a time; changes no result")
+    v.add_argument("--max-tokens", type=int, help="longest molecule, [BOS] and [EOS] included; default: the context")
+    begin = v.add_mutually_exclusive_group()
+    begin.add_argument("--prefix", metavar="SELFIES|SMILES", help="how every molecule begins; all brackets: SELFIES")
+    begin.add_argument("--scaffold", metavar="SMILES", help="begin with this, and count the molecules that keep it")
+    v.add_argument("--corpus", type=Path, help="dataset the model was trained on, to compare with")
+    v.add_argument("--properties", type=Path, help="of training molecules, by that verb; default: computed anew")
+    v.add_argument("--out", type=Path, required=True, help="table to write, .csv or .parquet")
+    v.add_argument("--summary", type=Path, help="JSON file to write; default: OUT with the suffix .json")
+    _add_gpus(v)
+
     v = verb("collect", _collect, "Gather the records of a study's cells into one table.")
     v.add_argument("results", type=Path, help="directory of the study's results")
     v.add_argument(
@@ -193,6 +216,34 @@ def _train(options: argparse.Namespace) -> None:
     with _interruptible("train"):
         metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
     print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
+
+
+def _properties(options: argparse.Namespace) -> None:
+    from chemscale.molecules.corpus import open_corpus
+    from chemscale.use.quality import write_properties
+
+    write_properties(open_corpus(options.corpus), options.molecules, options.out)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from chemscale.training.devices import settle_device
+
+    lease = settle_device(options.gpus)  # noqa: F841
+    from chemscale.use.generate import generate
+
+    sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
+    summary = generate(
+        options.model,
+        options.out,
+        options.number,
+        options.summary,
+        options.prefix,
+        options.scaffold,
+        options.corpus,
+        options.properties,
+        **{name: getattr(options, name) for name in sampling},
+    )
+    print(json.dumps(summary, indent=2))
 
 
 def _collect(options: argparse.Namespace) -> None:

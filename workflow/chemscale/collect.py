@@ -17,9 +17,10 @@ LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map 
 def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
 
-    runs.parquet and runs.csv (one row a cell), histories.parquet (one row a point of a training curve) and
-    sweeps.parquet (one row a trial of a learning rate, with what its family's rule says for that width). A cell of
-    `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
+    runs.parquet and runs.csv (one row a cell, with the quality of what it generated), histories.parquet (one row a
+    point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's rule says
+    for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with
+    the reason.
     """
     rows, histories = [], []
     for name in names:
@@ -31,7 +32,8 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
             rows.append(row | {"status": "missing", "reason": "no record"})
             continue
         metrics = read_json(record)
-        rows.append(row | {key: value for key, value in metrics.items() if key not in NESTED})
+        row |= {key: value for key, value in metrics.items() if key not in NESTED}
+        rows.append(row | _quality(record.with_name("quality.json"), metrics))
         histories.append(pd.read_parquet(record.with_name("history.parquet")).assign(cell=name))
     table = pd.DataFrame(rows)
     if not histories:
@@ -47,6 +49,14 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     counts = table["status"].value_counts()
     print(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()), file=sys.stderr)
     return table
+
+
+def _quality(path: Path, metrics: dict) -> dict:
+    """How good the generated molecules of a run are; nothing without them, and if another model generated them."""
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    return content["quality"] if content["fingerprint"] == metrics["fingerprint"] else {}
 
 
 def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:

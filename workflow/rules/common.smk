@@ -24,6 +24,12 @@ DATASETS = REGISTRY | config["datasets"]
 CELLS = {cell.name: cell for cell in study.cells(config)}
 ARMS = [arm for arm in ("language", "potential") if arm in config]
 RECORDS = [f"results/{config['study']}/runs/{name}/metrics.json" for name in CELLS]
+GENERATES = "generate" in config.get("language", {})
+QUALITIES = [
+    f"results/{config['study']}/runs/{cell.name}/quality.json"
+    for cell in CELLS.values()
+    if GENERATES and cell.arm == "language" and cell.seed == 0
+]
 
 
 def datasets_from(arm, *sources):
@@ -122,6 +128,24 @@ def records_to_collect(wildcards):
     return RECORDS
 
 
+def qualities_to_collect(wildcards):
+    """What is known of generated molecules; with `results_source: finished`, where it is there."""
+    if config["results_source"] == "finished":
+        return [quality for quality in QUALITIES if Path(quality).exists()]
+    return QUALITIES
+
+
+def training_properties(wildcards):
+    """Properties of the training molecules that generated ones are compared with."""
+    language = config["language"]
+    return f"results/data/{language['dataset']}/properties-{language['generate']['reference']}.parquet"
+
+
+def longest_molecule(wildcards):
+    """Tokens of the longest molecule there can be in the language arm's corpus: none is generated beyond it."""
+    return DATASETS[config["language"]["dataset"]]["max_tokens"]
+
+
 def sweeps_to_collect(wildcards):
     """Results of all sweeps of learning rates; with `results_source: finished`, of those that are there."""
     sweeps = [study.tuning_path(config, arm, family) for arm, family in study.tuned_families(config)]
@@ -137,6 +161,7 @@ def figures_of_study(wildcards):
         "potential": ["potential-data.svg", "potential-unseen.svg"],
     }
     files = [file for arm in ARMS for file in drawn[arm]]
+    files += ["generation.svg"] if GENERATES else []
     files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]

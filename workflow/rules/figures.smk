@@ -40,6 +40,35 @@ rule draw_language:
         """
 
 
+rule draw_generation:
+    """How good the language models' molecules are, against data and model size."""
+    input:
+        notebook="workflow/notebooks/generation.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+    output:
+        notebook="results/{study}/figures/generation.ipynb",
+        generation=report(
+            "results/{study}/figures/generation.svg",
+            category="Language",
+            caption="../report/generation.rst",
+            labels={"figure": "Generated molecules, per model size"},
+        ),
+    log:
+        "logs/{study}/draw/generation.log",
+    benchmark:
+        "logs/{study}/draw/generation.tsv"
+    localrule: True
+    conda:
+        "../../envs/chemscale.yaml"
+    params:
+        figures=subpath(output.notebook, parent=True),
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p runs {input.runs:q} -p figures {params.figures:q} &>{log:q}
+        """
+
+
 rule draw_potential:
     """Force error of the neural force fields against data, per family and capacity, with the fitted laws."""
     input:

@@ -8,6 +8,7 @@ rule collect:
     """Gather the records of all cells into one table, one row a cell, those that failed or are missing included."""
     input:
         records=records_to_collect,
+        qualities=qualities_to_collect,
         sweeps=sweeps_to_collect,
     output:
         runs="results/{study}/tables/runs.parquet",

@@ -12,6 +12,28 @@ from torch.nn import functional as F
 from chemscale.models.shapes import GPTShape
 
 
+class Cache:
+    """Keys and values of one layer for the tokens seen so far, at most `capacity`, of molecules that grow in step."""
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.length = 0
+        self.stored: Tensor | None = None  # (2, B, H, capacity, W/H)
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append those of T new tokens, each (B, H, T, W/H); return those of all tokens."""
+        if self.stored is None:
+            self.stored = keys.new_empty(2, *keys.shape[:2], self.capacity, keys.shape[3])
+        before, self.length = self.length, self.length + keys.shape[2]
+        self.stored[0, :, :, before : self.length] = keys
+        self.stored[1, :, :, before : self.length] = values
+        return self.stored[0, :, :, : self.length], self.stored[1, :, :, : self.length]
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all molecules of the batch but `rows`."""
+        self.stored = self.stored[:, rows]
+
+
 class Attention(nn.Module):
     def __init__(self, shape: GPTShape, window: int | None):
         super().__init__()
@@ -20,14 +42,20 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.out = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         B, T, W = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, W // self.heads).permute(2, 0, 3, 1, 4)  # each (B, H, T, W/H)
-        if self.window is None or self.window >= T:
+        if cache is not None:
+            k, v = cache.extend(k, v)  # each (B, H, S, W/H), the last T of the S tokens being those of x
+        S = k.shape[2]
+        reach = S if self.window is None else self.window
+        if T == S <= reach:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        elif T == 1:
+            y = F.scaled_dot_product_attention(q, k[:, :, -reach:], v[:, :, -reach:], scale=1.0)
         else:
-            ages = torch.arange(T, device=x.device)[:, None] - torch.arange(T, device=x.device)  # (T, T)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=(ages >= 0) & (ages < self.window), scale=1.0)
+            ages = torch.arange(S - T, S, device=x.device)[:, None] - torch.arange(S, device=x.device)  # (T, S)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=(ages >= 0) & (ages < reach), scale=1.0)
         return self.out(y.transpose(1, 2).reshape(B, T, W))
 
 
@@ -40,8 +68,8 @@ class Block(nn.Module):
         self.expand = nn.Linear(shape.width, 4 * shape.width)
         self.contract = nn.Linear(4 * shape.width, shape.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.ln_1(x))
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        x = x + self.attention(self.ln_1(x), cache)
         return x + self.contract(F.gelu(self.expand(self.ln_2(x)), approximate="tanh"))
 
 
@@ -58,11 +86,16 @@ class ChemGPT(nn.Module):
         self.ln_f = nn.LayerNorm(shape.width)
         self.apply(initialise)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (B, T, V) of the token after each of `tokens` (B, T)."""
-        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]  # (B, T, W)
-        for block in self.blocks:
-            x = block(x)
+    def caches(self, capacity: int) -> list[Cache]:
+        """Empty caches, one a layer, for molecules of at most `capacity` tokens."""
+        return [Cache(capacity) for _ in self.blocks]
+
+    def forward(self, tokens: Tensor, caches: list[Cache] | None = None) -> Tensor:
+        """Logits (B, T, V) of the token after each of `tokens` (B, T), which follow those `caches` have seen."""
+        before = caches[0].length if caches else 0
+        x = self.tokens(tokens) + self.positions.weight[before : before + tokens.shape[1]]  # (B, T, W)
+        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
+            x = block(x, cache)
         return F.linear(self.ln_f(x), self.tokens.weight)
 
 

@@ -1,0 +1,69 @@
+"""Use: what trained models are good for.
+
+OUTPUTS: results/{study}/runs/<cell>/samples.parquet, quality.json; results/data/{dataset}/properties-{molecules}.parquet
+"""
+
+
+rule properties:
+    """Compute the properties of the training molecules that generated ones are compared with."""
+    input:
+        corpus="results/data/{dataset}/corpus.json",
+    output:
+        properties="results/data/{dataset}/properties-{molecules}.parquet",
+    log:
+        "logs/data/{dataset}/properties-{molecules}.log",
+    benchmark:
+        "logs/data/{dataset}/properties-{molecules}.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("language"),
+        molecules="[0-9]+",
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 1
+    resources:
+        mem_mb=encode_memory,
+        runtime=60,
+    params:
+        directory=subpath(input.corpus, parent=True),
+    shell:
+        r"""
+        chemscale properties {params.directory:q} --molecules {wildcards.molecules} --out {output.properties:q} \
+            &>{log:q}
+        """
+
+
+rule generate:
+    """Generate molecules with a trained language model and compare them with those it was trained on."""
+    input:
+        metrics="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/metrics.json",
+        model="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/model.safetensors",
+        corpus=data_of_arm,
+        properties=training_properties,
+    output:
+        samples="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/samples.parquet",
+        quality="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/quality.json",
+    log:
+        "logs/{study}/generate/{arm}/{family}/{size}/{data}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/generate/{arm}/{family}/{size}/{data}/seed{seed}.tsv"
+    wildcard_constraints:
+        arm="language",
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 1
+    resources:
+        mem_mb=cell_memory,
+        runtime=60,
+        gpu=cell_gpu,
+    params:
+        record=subpath(input.metrics, parent=True),
+        corpus=subpath(input.corpus, parent=True),
+        molecules=lambda wildcards: config["language"]["generate"]["molecules"],
+        temperature=lambda wildcards: config["language"]["generate"]["temperature"],
+        max_tokens=longest_molecule,
+    shell:
+        r"""
+        chemscale generate {params.record:q} --number {params.molecules} --temperature {params.temperature} \
+            --max-tokens {params.max_tokens} --corpus {params.corpus:q} --properties {input.properties:q} \
+            --out {output.samples:q} --summary {output.quality:q} --gpus {resources.gpu} &>{log:q}
+        """
