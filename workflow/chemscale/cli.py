@@ -100,6 +100,12 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--of", default="a", help="the number to narrow: alpha, beta, E, a, or the loss at N=…,D=…")
     v.add_argument("--form", default="joint", help="law of N and D")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+    v = verb("export", _export, "Write a trained language model in the format of another tool.")
+    v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
+    v.add_argument("--to", required=True, metavar="TARGET", help="hf: a folder that Hugging Face transformers opens")
+    v.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write: new, or an earlier export")
+
     return top
 
 
@@ -226,6 +232,12 @@ def _plan(options: argparse.Namespace) -> None:
     content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
     print(content["statement"], file=sys.stderr)
     write_json(options.out, content)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from chemscale.use.export import export
+
+    export(options.model, options.to, options.out)
 
 
 if __name__ == "__main__":

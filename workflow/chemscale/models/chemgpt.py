@@ -60,10 +60,14 @@ class ChemGPT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) of the token after each of `tokens` (B, T)."""
+        return F.linear(self.features(tokens), self.tokens.weight)
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the head reads: the last LayerNorm's output (B, T, W) at each of `tokens` (B, T)."""
         x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]  # (B, T, W)
         for block in self.blocks:
             x = block(x)
-        return F.linear(self.ln_f(x), self.tokens.weight)
+        return self.ln_f(x)
 
 
 def initialise(module: nn.Module) -> None:
