@@ -1,22 +1,18 @@
 """The export opens in transformers without a network, and is the same model there: ids, logits, greedy molecules."""
 
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from rdkit import Chem
-from safetensors.torch import save_file
 
 from chemscale.cli import main
 from chemscale.models.chemgpt import ChemGPT
-from chemscale.models.shapes import GPT_SHAPES
 from chemscale.molecules.batches import padded
 from chemscale.molecules.corpus import open_corpus
 from chemscale.molecules.selfies import translate
@@ -48,21 +44,8 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def write_model(directory: Path, family: str, width: int, vocabulary: list[str], arm: str = "language") -> ChemGPT:
-    """A record's weights, larger than at initialisation, so that attention attends and logits differ."""
-    torch.manual_seed(0)
-    model = ChemGPT(GPT_SHAPES[family](width), len(vocabulary)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    description = {"arm": arm, "family": family, "width": width, "vocabulary": vocabulary, "selfies": "2.2.0"}
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), directory / "model.safetensors", metadata={"chemscale": json.dumps(description)})
-    return model
-
-
 @pytest.fixture(scope="module", params=[("chemgpt", 16), ("chemgpt-slim", 32)], ids=["chemgpt", "slim"])
-def models(request, corpus, tmp_path_factory):
+def models(request, corpus, write_model, tmp_path_factory):
     """Our model, transformers' out of its export, and the folder."""
     from transformers import AutoModelForCausalLM
 
@@ -184,7 +167,7 @@ def test_a_trained_cell_is_exported_with_a_card_whose_code_runs(arm, cell_settin
     assert (tmp_path / "hf" / "notes.txt").read_text() == "mine"
 
 
-def test_exporting_needs_no_transformers(tmp_path, corpus):
+def test_exporting_needs_no_transformers(tmp_path, corpus, write_model):
     write_model(tmp_path, "chemgpt-slim", 8, corpus.vocabulary)
     code = (
         "import sys; sys.modules.update(transformers=None, tokenizers=None)\n"
@@ -194,7 +177,7 @@ def test_exporting_needs_no_transformers(tmp_path, corpus):
     assert (tmp_path / "hf" / "tokenizer.json").exists()
 
 
-def test_mistakes_are_explained(tmp_path, corpus, capsys):
+def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
     def message(model: str, to: str, out: str) -> str:
         assert main(["export", str(tmp_path / model), "--to", to, "--out", str(tmp_path / out)]) == 2
         return capsys.readouterr().err

@@ -13,7 +13,7 @@ pipeline_tag: text-generation
 tags: [chemistry, selfies, gpt_neo]
 ---
 
-# ChemGPT, width {width}, trained by chemscale {chemscale}
+# ChemGPT, width {width}, exported by chemscale {chemscale}
 
 A decoder of molecules in SELFIES, one symbol a token, with the architecture of GPT-Neo.
 
@@ -52,7 +52,7 @@ smiles = [selfies.decoder(molecule) for molecule in found]
 
 ## Limits
 
-- Symbols the training molecules lack become [UNK], whose embedding was never trained.
+- Symbols the training molecules lack become [UNK], which the model never read in training.
 - Sequences longer than the training's have positions that were never trained.
 - The licence of the training data is not in the record, and it may bind this model: look it up before passing it on.
 """
