@@ -1,5 +1,6 @@
 """One thread for every test: what tiny models are trained with, and what makes their numbers repeatable."""
 
+import json
 import os
 from pathlib import Path
 
@@ -38,6 +39,32 @@ def tiny_corpus(tmp_path_factory) -> Path:
     fetch("tiny", TINY_CORPUS | {"path": str(own)}, directory)
     encode(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def write_model():
+    """A function that puts an untrained ChemGPT into a directory as a run keeps it, and returns it.
+
+    Its weights are larger than at initialisation, so that attention attends and outputs differ.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from chemscale.models.chemgpt import ChemGPT
+    from chemscale.models.shapes import GPT_SHAPES
+
+    def write(directory: Path, family: str, width: int, vocabulary: list[str], arm: str = "language") -> ChemGPT:
+        torch.manual_seed(0)
+        model = ChemGPT(GPT_SHAPES[family](width), len(vocabulary)).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        description = {"arm": arm, "family": family, "width": width, "vocabulary": vocabulary, "selfies": "2.2.0"}
+        directory.mkdir(parents=True, exist_ok=True)
+        save_file(model.state_dict(), directory / "model.safetensors", metadata={"chemscale": json.dumps(description)})
+        return model
+
+    return write
 
 
 TINY_GEOMETRIES = {

@@ -123,6 +123,21 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--of", default="a", help="the number to narrow: alpha, beta, E, a, or the loss at N=…,D=…")
     v.add_argument("--form", default="joint", help="law of N and D")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+    v = verb("embed", _embed, "Embed molecules by a trained language model.")
+    v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
+    v.add_argument("molecules", type=Path, help="SMILES: one a line, or a .csv with --column; in .gz or .zip or not")
+    v.add_argument("--column", metavar="COL", default="smiles", help="column of SMILES in a CSV file; default: smiles")
+    v.add_argument("--pool", choices=["mean", "last"], default="mean", help="over a molecule's symbols, or at [EOS]")
+    v.add_argument("--neighbours", type=int, metavar="K", help="also compare K nearest neighbours with those by ECFP4")
+    v.add_argument("--out", type=Path, required=True, help=".parquet with every line, or .npy of the accepted ones")
+    _add_gpus(v)
+
+    v = verb("export", _export, "Write a trained language model in the format of another tool.")
+    v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
+    v.add_argument("--to", required=True, metavar="TARGET", help="hf: a folder that Hugging Face transformers opens")
+    v.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write: new, or an earlier export")
+
     return top
 
 
@@ -285,6 +300,21 @@ def _plan(options: argparse.Namespace) -> None:
     content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
     print(content["statement"], file=sys.stderr)
     write_json(options.out, content)
+
+
+def _embed(options: argparse.Namespace) -> None:
+    from chemscale.training.devices import settle_device
+
+    lease = settle_device(options.gpus)  # noqa: F841
+    from chemscale.use.embed import embed
+
+    embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from chemscale.use.export import export
+
+    export(options.model, options.to, options.out)
 
 
 if __name__ == "__main__":

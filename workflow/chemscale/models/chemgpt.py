@@ -92,11 +92,15 @@ class ChemGPT(nn.Module):
 
     def forward(self, tokens: Tensor, caches: list[Cache] | None = None) -> Tensor:
         """Logits (B, T, V) of the token after each of `tokens` (B, T), which follow those `caches` have seen."""
+        return F.linear(self.features(tokens, caches), self.tokens.weight)
+
+    def features(self, tokens: Tensor, caches: list[Cache] | None = None) -> Tensor:
+        """What the head reads: the last LayerNorm's output (B, T, W) at each of `tokens` (B, T)."""
         before = caches[0].length if caches else 0
         x = self.tokens(tokens) + self.positions.weight[before : before + tokens.shape[1]]  # (B, T, W)
         for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
             x = block(x, cache)
-        return F.linear(self.ln_f(x), self.tokens.weight)
+        return self.ln_f(x)
 
 
 def initialise(module: nn.Module) -> None:
