@@ -108,7 +108,7 @@ def test_mistakes_are_explained(record, tmp_path, capsys):
     assert "no such file" in message("nowhere.smi", "out.npy")
     assert "it is empty" in message("none.smi", "out.npy")
     assert "unreadable SMILES" in message("bad.smi", "out.npy")
-    assert "one of id, structure" in message("own.csv", "out.npy")
+    assert "one of id, structure" in message("own.csv", "out.npy", "--column", "nosuch")
     assert "right would be 1 to 1" in message("two.smi", "out.npy", "--neighbours", "2")
 
 

@@ -32,7 +32,7 @@ def corpus(tiny_corpus):
 def texts(tiny_corpus) -> list[str]:
     """SELFIES of every molecule of the corpus, in its order."""
     smiles = pd.read_parquet(tiny_corpus / "molecules.parquet")["smiles"]
-    return ["".join(translate(molecule, 64)[1]) for molecule in smiles]
+    return [molecule.selfies for molecule in translate(smiles, 64)]
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     v = verb("embed", _embed, "Embed molecules by a trained language model.")
     v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
     v.add_argument("molecules", type=Path, help="SMILES: one a line, or a .csv with --column; in .gz or .zip or not")
-    v.add_argument("--column", metavar="COL", default="smiles", help="column of SMILES in a CSV file; default: smiles")
+    v.add_argument("--column", metavar="COL", help="column of SMILES; default: found by name or content")
     v.add_argument("--pool", choices=["mean", "last"], default="mean", help="over a molecule's symbols, or at [EOS]")
     v.add_argument("--neighbours", type=int, metavar="K", help="also compare K nearest neighbours with those by ECFP4")
     v.add_argument("--out", type=Path, required=True, help=".parquet with every line, or .npy of the accepted ones")

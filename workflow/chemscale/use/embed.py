@@ -2,21 +2,21 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import selfies
 import torch
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, write_json
 from chemscale.models.chemgpt import ChemGPT
 from chemscale.molecules.batches import cut
-from chemscale.molecules.reading import Line, read_lines
-from chemscale.molecules.selfies import Refused, translate
+from chemscale.molecules.reading import layout_of, read_lines
+from chemscale.molecules.selfies import translate
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, UNK
 from chemscale.progress import progress
 from chemscale.use.models import load_chemgpt
@@ -77,9 +77,17 @@ def embed(
 
 
 def read_molecules(path: Path, column: str | None, vocabulary: list[str], context: int) -> list[Molecule]:
-    """Every line of a file of SMILES, the accepted ones in tokens, as many as `context` at most."""
+    """Every record of a file of molecules, the accepted ones in tokens, as many as `context` at most."""
+    if not path.is_file():
+        raise ChemscaleError(f"{path}: no such file")
+    layout = layout_of(path, column=column)
+    texts = [line.text for line in read_lines(path, layout)]
     ids = {symbol: token for token, symbol in enumerate(vocabulary)}
-    return [_molecule(line.smiles, ids, context) for line in _lines(path, column)]
+    read = []
+    for text, (smiles, encoded, reason) in zip(texts, translate(texts, context, sdf=layout.form == "sdf"), strict=True):
+        tokens = [] if reason else [BOS, *(ids.get(symbol, UNK) for symbol in selfies.split_selfies(encoded)), EOS]
+        read.append(Molecule(text, None if reason else smiles, tokens, reason))
+    return read
 
 
 @torch.no_grad()
@@ -108,20 +116,6 @@ def embeddings(model: ChemGPT, molecules: list[list[int]], pool: str) -> np.ndar
             vectors[rows] = torch.einsum("bt,btw->bw", weights, model.features(tokens)).cpu().numpy()
             tick(len(rows))
     return vectors
-
-
-def _lines(path: Path, column: str | None) -> Iterator[Line]:
-    if not path.is_file():
-        raise ChemscaleError(f"{path}: no such file")
-    return read_lines(path, "csv" if ".csv" in path.suffixes else "lines", column)
-
-
-def _molecule(text: str, ids: dict[str, int], context: int) -> Molecule:
-    try:
-        smiles, symbols = translate(text, context)
-    except Refused as refusal:
-        return Molecule(text, None, [], str(refusal))
-    return Molecule(text, smiles, [BOS, *(ids.get(symbol, UNK) for symbol in symbols), EOS], None)
 
 
 def _report(path: Path, read: list[Molecule], accepted: list[Molecule]) -> None:
