@@ -50,16 +50,27 @@ def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
 
 
 def learning_rates(sweeps: pd.DataFrame) -> Figure:
-    """For each family: final losses, known or predicted, against learning rate, and the best rates with the rule."""
-    families = list(sweeps.groupby(["arm", "family"]))
+    """For each family: final losses, known or predicted, against learning rate, and the best rates with the rule.
+
+    Where batches were swept too, those of the study are drawn full and others broken.
+    """
+    # force fields have no batch of tokens, and NaN is equal to nothing
+    families = list(sweeps.fillna({"batch_tokens": 0}).groupby(["arm", "family"]))
     figure, panels = plt.subplots(2, max(1, len(families)), figsize=(3.6 * max(1, len(families)), 5.6), squeeze=False)
     for (above, below), ((_, family), table) in zip(panels.T, families, strict=False):
         widths = sorted(table["width"].unique())
-        for width, colour in zip(widths, sns.color_palette("viridis_r", len(widths) + 1)[1:], strict=True):
-            trials = table[table["width"] == width].sort_values("learning_rate")
-            above.plot(trials["learning_rate"], trials["expected_loss"], color=colour, label=f"width {width}", lw=1.2)
-            draw_trials(above, trials, "learning_rate", colour)
-            above.axvline(trials["best_learning_rate"].iloc[0], color=colour, lw=1, ls=":")
+        colours = dict(zip(widths, sns.color_palette("viridis_r", len(widths) + 1)[1:], strict=True))
+        styles = batch_styles(table)
+        for (width, batch), trials in table.groupby(["width", "batch_tokens"]):
+            trials = trials.sort_values("learning_rate")
+            style, name = styles[batch]
+            label = f"width {width}{name}"
+            above.plot(
+                trials["learning_rate"], trials["expected_loss"], color=colours[width], label=label, lw=1.2, ls=style
+            )
+            draw_trials(above, trials, "learning_rate", colours[width])
+            if trials["own_batch"].all():
+                above.axvline(trials["best_learning_rate"].iloc[0], color=colours[width], lw=1, ls=":")
         above.set(
             xscale="log",
             yscale="log",
@@ -69,18 +80,38 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
         )
         above.legend(fontsize="small")
         plain_ticks(above)
-        best = table.groupby("width").first()
-        below.plot(best.index, best["rule_learning_rate"], color="0.4", lw=1.2, label="rule")
-        for edge, marker, what in ((False, "o", "best of the sweep"), (True, "X", "at the sweep's edge")):
-            points = best[best["edge"] == edge]
-            if len(points):
-                below.plot(points.index, points["best_learning_rate"], marker, color=FAMILY_COLOURS[family], label=what)
+        for batch, of_batch in table.groupby("batch_tokens"):
+            best = of_batch.groupby("width").first()
+            style, name = styles[batch]
+            below.plot(best.index, best["rule_learning_rate"], color="0.4", lw=1.2, ls=style, label=f"rule{name}")
+            own = of_batch["own_batch"].all()
+            for edge, marker, what in ((False, "o", "best of the sweep"), (True, "X", "at the sweep's edge")):
+                points = best[best["edge"] == edge]
+                if len(points):
+                    colour = FAMILY_COLOURS[family]
+                    below.plot(
+                        points.index,
+                        points["best_learning_rate"],
+                        marker,
+                        color=colour,
+                        mfc=colour if own else "white",
+                        label=f"{what}{name}",
+                    )
         below.set(xscale="log", yscale="log", xlabel="width", ylabel="learning rate")
         below.legend(fontsize="small")
         plain_ticks(below)
     if not families:
         say_none(panels[0, 0])
     return figure
+
+
+def batch_styles(table: pd.DataFrame) -> dict[float, tuple[str, str]]:
+    """Line style of each batch of a sweep, and what it adds to a label: nothing where there is one batch."""
+    batches = table.drop_duplicates("batch_tokens").set_index("batch_tokens")["own_batch"]
+    if len(batches) == 1:
+        return {batches.index[0]: ("-", "")}
+    others = iter(("--", "-.", ":"))
+    return {batch: ("-" if own else next(others, "--"), f", {batch:,.0f} tokens") for batch, own in batches.items()}
 
 
 def performance_estimation(sweeps: pd.DataFrame) -> Figure:

@@ -54,7 +54,7 @@ rule generate:
     resources:
         mem_mb=cell_memory,
         runtime=60,
-        gpu=cell_gpu,
+        gpu=lambda wildcards: min(1, cell_gpu(wildcards)),
     params:
         record=subpath(input.metrics, parent=True),
         corpus=subpath(input.corpus, parent=True),
