@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from chemscale.files import read_json
+from chemscale.training import distributed
 from chemscale.training.cell import train_cell
 
 
@@ -81,3 +82,22 @@ def test_a_verb_asked_for_two_devices_starts_two_processes(arm, cell_settings, t
     metrics = read_json(tmp_path / "cell" / "metrics.json")
     assert metrics["processes"] == 2 and metrics["status"] == "finished"
     assert not (tmp_path / "cell.checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (1, 1, 0)),
+        ({"WORLD_SIZE": "8", "GROUP_WORLD_SIZE": "2", "RANK": "5"}, (8, 2, 5)),
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "3"}, (8, 2, 3)),
+        # a batch script that asked for eight tasks and runs one training after the other
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_PROCID": "0"}, (1, 1, 0)),
+    ],
+    ids=["alone", "torchrun", "srun", "sbatch"],
+)
+def test_processes_are_counted_from_what_started_them(environment, expected, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "WORLD", "GROUP", "RANK"))]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (distributed.processes(), distributed.nodes(), distributed.rank()) == expected

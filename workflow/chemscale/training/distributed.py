@@ -5,9 +5,21 @@ Before that, and in a single process, every function here answers at once.
 """
 
 import os
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, distributed
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def processes() -> int:
+    """How many processes train together."""
+    # SLURM_NTASKS is no sign of them: it is what an allocation was asked for, in which one process may well be alone
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
+
+
+def nodes() -> int:
+    """On how many machines they are."""
+    return int(os.environ.get("GROUP_WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_NODES", 1)))
 
 
 def rank() -> int:
@@ -15,18 +27,15 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) if processes() > 1 else 0
 
 
-def processes() -> int:
-    """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
-
-
 def first() -> bool:
     """Whether this is the process that writes files and speaks."""
     return rank() == 0
 
 
-def summed(values: Tensor) -> Tensor:
+def summed(values: "Tensor") -> "Tensor":
     """`values` added over all processes."""
+    from torch import distributed
+
     if not distributed.is_initialized():
         return values
     # NCCL sums on GPUs only, Gloo on CPUs
@@ -37,4 +46,6 @@ def summed(values: Tensor) -> Tensor:
 
 def any_process(flag: bool) -> bool:
     """Whether `flag` is set in at least one process; all of them have to ask."""
-    return bool(summed(torch.tensor(int(flag)))) if distributed.is_initialized() else flag
+    import torch
+
+    return bool(summed(torch.tensor(int(flag)))) if torch.distributed.is_initialized() else flag

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from chemscale.files import write_json
+from chemscale.training import distributed
 
 
 def launched() -> bool:
     """Whether `torchrun` or `srun` has already started this process as one of several."""
-    return "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    return "WORLD_SIZE" in os.environ or distributed.processes() > 1
 
 
 def become_torchrun(processes: int, settings: dict, state: Path, arguments: list[str]) -> None:

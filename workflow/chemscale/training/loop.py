@@ -147,10 +147,9 @@ def _processes() -> dict:
     if distributed.processes() == 1:
         return {"devices": 1, "plugins": [LightningEnvironment()]}  # under Slurm, Lightning would requeue by itself
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    nodes = int(os.environ.get("GROUP_WORLD_SIZE" if torchrun else "SLURM_NNODES", 1))
     return {
-        "devices": distributed.processes() // nodes,
-        "num_nodes": nodes,
+        "devices": distributed.processes() // distributed.nodes(),
+        "num_nodes": distributed.nodes(),
         # buffers differ between processes on purpose: each counts its own work
         "strategy": DDPStrategy(broadcast_buffers=False),
         "plugins": [TorchElasticEnvironment() if torchrun else SLURMEnvironment(auto_requeue=False)],
