@@ -30,18 +30,26 @@ def require_whole(directory: Path, header: dict) -> list[str]:
             f"{header['vocabulary']['sha256']}; make the dataset again"
         )
     checked = read_json(directory / CHECKED) if (directory / CHECKED).exists() else {}
-    states = {name: _state(directory / name, right) for name, right in header["sha256"].items()}
-    unsure = [name for name, state in states.items() if state is None or state != checked.get(name)]
-    require_unaltered(directory, {name: header["sha256"][name] for name in unsure})
-    large = {name: state for name, state in states.items() if state is not None}
-    if large != checked:
+    states = _states(directory, header["sha256"])
+    sure = [name for name, state in states.items() if state == checked.get(name)]
+    unsure = {name: right for name, right in header["sha256"].items() if name not in sure}
+    require_unaltered(directory, unsure)
+    if states != checked:
         with suppress(OSError):  # a store that cannot be written to is hashed each time
-            write_json(directory / CHECKED, large)
+            write_json(directory / CHECKED, states)
     return vocabulary
 
 
-def _state(path: Path, right: str) -> list | None:
-    """What a large file looks like from outside, with the hash it should have; None for a small or missing one."""
-    if not path.exists() or path.stat().st_size <= ALWAYS_HASHED:
-        return None
-    return [right, path.stat().st_size, path.stat().st_mtime_ns]
+def remember(directory: Path, hashes: dict[str, str]) -> None:
+    """Note that the files of a store have their `hashes` (name to SHA-256): the next to open it need not look."""
+    write_json(directory / CHECKED, _states(directory, hashes))
+
+
+def _states(directory: Path, hashes: dict[str, str]) -> dict[str, list]:
+    """What each large file that is there looks like from outside, with the hash it should have."""
+    found = {name: (directory / name).stat() for name in hashes if (directory / name).exists()}
+    return {
+        name: [hashes[name], state.st_size, state.st_mtime_ns]
+        for name, state in found.items()
+        if state.st_size > ALWAYS_HASHED
+    }
