@@ -1,5 +1,6 @@
 """Precision of the training step, and whether it is compiled: chosen by a short probe where there is time to gain."""
 
+import math
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -66,14 +67,15 @@ def _probe(task, steps: int) -> dict:
     tried = []
     for precision, compile_it in candidates:
         seconds, losses = _measure(task, batches, precision, compile_it)
-        tried.append({"precision": precision, "compiled": compile_it, "step_seconds": seconds, "loss": losses[-1]})
+        loss = losses[-1] if math.isfinite(losses[-1]) else None
+        tried.append({"precision": precision, "compiled": compile_it, "step_seconds": seconds, "loss": loss})
     base = tried[0]
-    fitting = [
-        t
-        for t in tried[1:]
-        if t["step_seconds"] < GAIN * base["step_seconds"] and abs(t["loss"] / base["loss"] - 1) < AGREE
-    ]
-    best = min(fitting, key=lambda t: t["step_seconds"], default=base)
+
+    def fits(trial: dict) -> bool:
+        agrees = None not in (trial["loss"], base["loss"]) and abs(trial["loss"] / base["loss"] - 1) < AGREE
+        return agrees and trial["step_seconds"] < GAIN * base["step_seconds"]
+
+    best = min(filter(fits, tried[1:]), key=lambda t: t["step_seconds"], default=base)
     print(f"precision: {best['precision']}{', compiled' if best['compiled'] else ''}", file=sys.stderr)
     return {"precision": best["precision"], "compiled": best["compiled"], "probe": tried}
 
