@@ -1,11 +1,11 @@
 """The language arm against its peers: python tests/benchmarks/language.py [--rounds 5] [--only step,epoch] [--out FILE]
 
-Every part interleaves its peers in one run, on one thread, between probes of the machine (`interleaved.py`), and gives
-tables: Markdown to standard output, all numbers to a JSON file. Rates are amounts per second of CPU time unless a column
-says `wall`; `best` and `median` are over rounds. `unsteady` counts windows whose probes before and after differed by more
-than 10 % however often they were repeated. Shares of the ceiling count FLOPs in three ways: `exact`, three times
-`forward_flops` with all T² pairs of attention, as PyTorch's counter has it; `causal`, with half of the pairs; `6ND`,
-with the non-embedding parameters.
+Every part interleaves its peers in one run, on one thread, between probes of the machine (`interleaved.py`), and
+gives tables: Markdown to standard output, all numbers to a JSON file. Rates are amounts per second of CPU time unless a
+column says `wall`; `best` and `median` are over rounds. `unsteady` counts windows whose probes before and after
+differed by more than 10 % however often they were repeated. Shares of the ceiling count FLOPs in three ways: `exact`,
+three times `forward_flops` with all T² pairs of attention, as PyTorch's counter has it; `causal`, with half of the
+pairs; `6ND`, with the non-embedding parameters.
 """
 
 import argparse
@@ -16,7 +16,15 @@ from pathlib import Path
 
 from chemscale.training.throughput import one_thread
 
-PARTS = ("step", "epoch", "overhead", "gpu")
+PARTS = ("encoding", "step", "epoch", "overhead", "gpu")
+
+
+def measure(part: str, rounds: int) -> dict[str, list[dict]]:
+    """Tables of a part by name, each a list of rows."""
+    module = importlib.import_module(f"language_{part}")
+    if part == "encoding":  # it has rounds of its own
+        return {"one process": module.measure(), "two processes": module.measure_workers()}
+    return module.measure(rounds)
 
 
 def markdown(rows: list[dict]) -> str:
@@ -44,9 +52,9 @@ def main() -> None:
     results = {}
     for part in options.only.split(","):
         print(f"\n## {part}\n", flush=True)
-        found = importlib.import_module(f"language_{part}").measure(options.rounds)
+        found = measure(part, options.rounds)
         for name, rows in found.items():
-            print(f"### {name}\n\n{markdown(rows) if isinstance(rows, list) else rows}\n", flush=True)
+            print(f"### {name}\n\n{markdown(rows)}\n", flush=True)
         results[part] = found
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1))

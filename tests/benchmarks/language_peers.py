@@ -4,57 +4,23 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
+from chemscale.use.export import configuration, gpt_neo_weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from chemscale.models.chemgpt import ChemGPT, next_token_losses
 from chemscale.models.shapes import GPTShape
-from chemscale.molecules.vocabulary import BOS, EOS, PAD
+from chemscale.molecules.vocabulary import PAD
 
 CLIP = 1.0
 
 
 def gpt_neo(model: ChemGPT) -> GPTNeoForCausalLM:
     """GPT-Neo of transformers with the weights of `model`. On a CPU it has no other attention than its eager one."""
-    shape = model.shape
-    kinds = ["global"] if shape.window is None else ["global", "local"]
-    peer = GPTNeoForCausalLM(
-        GPTNeoConfig(
-            vocab_size=model.tokens.num_embeddings,
-            max_position_embeddings=shape.context,
-            hidden_size=shape.width,
-            num_layers=shape.layers,
-            num_heads=shape.heads,
-            attention_types=[[kinds, shape.layers // len(kinds)]],
-            window_size=shape.window or shape.context,
-            use_cache=False,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-            pad_token_id=PAD,
-        )
-    )
-    weights = {
-        "transformer.wte.weight": model.tokens.weight,
-        "transformer.wpe.weight": model.positions.weight,
-        "transformer.ln_f.weight": model.ln_f.weight,
-        "transformer.ln_f.bias": model.ln_f.bias,
-        "lm_head.weight": model.tokens.weight,
-    }
-    for number, block in enumerate(model.blocks):
-        names = {
-            "ln_1": block.ln_1,
-            "ln_2": block.ln_2,
-            "attn.attention.out_proj": block.attention.out,
-            "mlp.c_fc": block.expand,
-            "mlp.c_proj": block.contract,
-        }
-        for name, module in names.items():
-            weights[f"transformer.h.{number}.{name}.weight"] = module.weight
-            weights[f"transformer.h.{number}.{name}.bias"] = module.bias
-        for name, part in zip("qkv", block.attention.qkv.weight.chunk(3), strict=True):
-            weights[f"transformer.h.{number}.attn.attention.{name}_proj.weight"] = part
-    peer.load_state_dict(weights)
+    peer = GPTNeoForCausalLM(GPTNeoConfig(**configuration(model)))
+    missing, unexpected = peer.load_state_dict(dict(gpt_neo_weights(model)), strict=False)
+    assert missing == ["lm_head.weight"] and not unexpected, "the head is tied to the embedding"
     return peer
 
 
