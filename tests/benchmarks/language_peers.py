@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from chemscale.use.export import configuration, gpt_neo_weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
@@ -12,6 +11,7 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM
 from chemscale.models.chemgpt import ChemGPT, next_token_losses
 from chemscale.models.shapes import GPTShape
 from chemscale.molecules.vocabulary import PAD
+from chemscale.use.export import configuration, gpt_neo_weights
 
 CLIP = 1.0
 
