@@ -44,6 +44,7 @@ def generation(runs: pd.DataFrame) -> Figure:
         axes.set(xscale="log", title=label)
         if column.startswith("wasserstein"):
             axes.set_ylim(bottom=0)
-    figure.supxlabel(DATA["language"], fontsize="medium")
+    for axes in grid[-1]:
+        axes.set_xlabel(DATA["language"])
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
     return figure
