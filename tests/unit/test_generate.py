@@ -18,6 +18,7 @@ from chemscale.training.cell import train_cell
 from chemscale.use.generate import generate, prefix_tokens
 from chemscale.use.sampling import next_tokens, sample
 
+GLOBAL = GPTShape(layers=2, heads=2, width=16, context=40)
 LOCAL = GPTShape(layers=3, heads=2, width=16, context=40, window=5)
 VOCABULARY = [*SPECIAL, "[Branch1]", "[C]", "[N]", "[O]", "[Ring1]", "[=C]", "[=Branch1]"]
 
@@ -32,7 +33,7 @@ def random_model(shape: GPTShape, seed: int = 0) -> ChemGPT:
     return model
 
 
-@pytest.mark.parametrize("shape", [slim(16), LOCAL], ids=["global", "local"])
+@pytest.mark.parametrize("shape", [GLOBAL, LOCAL], ids=["global", "local"])
 @pytest.mark.parametrize("parts", [[1] * 24, [10, *[1] * 14], [3, 9, 12]], ids=["single", "prefix", "parts"])
 def test_cached_logits_are_those_of_the_whole_sequence(shape, parts):
     model = random_model(shape)
@@ -45,7 +46,8 @@ def test_cached_logits_are_those_of_the_whole_sequence(shape, parts):
     torch.testing.assert_close(cached, whole, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [slim(16), LOCAL], ids=["global", "local"])
+@pytest.mark.parametrize("shape", [GLOBAL, LOCAL], ids=["global", "local"])
+@torch.no_grad()
 def test_greedy_molecules_are_those_without_a_cache(shape):
     model = random_model(shape)
     # of unequal lengths, in no order; molecules that end early leave the batch before the others
@@ -60,7 +62,7 @@ def test_greedy_molecules_are_those_without_a_cache(shape):
 
 
 def test_molecules_depend_on_the_seed_and_not_on_the_batch():
-    model = random_model(slim(8))
+    model = random_model(GLOBAL)
     drawn = [sample(model, [[BOS]] * 20, temperature=3, batch=batch, max_tokens=30) for batch in (20, 7, 1)]
     assert drawn[0] == drawn[1] == drawn[2]
     assert drawn[0] != sample(model, [[BOS]] * 20, temperature=3, seed=1, max_tokens=30)
