@@ -1,15 +1,11 @@
-"""The command line: one verb for each rule of the workflow. Libraries are imported by the verb that needs them."""
+"""The command line: one verb for each rule of the workflow, and what it takes."""
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from chemscale import __version__
+from chemscale import __version__, verbs
 from chemscale.errors import ChemscaleError
-from chemscale.files import read_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,49 +22,51 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="chemscale", description="Scaling studies of deep chemical models.")
     top.add_argument("--version", action="version", version=__version__)
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    commands = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, run, about: str) -> argparse.ArgumentParser:
-        command = verbs.add_parser(name, help=about, description=about)
+        command = commands.add_parser(name, help=about, description=about)
         command.set_defaults(run=run)
         return command
 
-    v = verb("fetch", _fetch, "Make a dataset's raw file available and check it.")
+    v = verb("fetch", verbs.fetch, "Make a dataset's raw file available and check it.")
     v.add_argument("name", help="name of the dataset")
     _add_settings(v, "the dataset's registry entry as JSON")
     v.add_argument("--out", type=Path, required=True, help="directory of the dataset")
 
-    v = verb("encode", _encode, "Turn raw molecules into a token store of SELFIES.")
+    v = verb("encode", verbs.encode, "Turn raw molecules into a token store of SELFIES.")
     v.add_argument("directory", type=Path, help="directory of the dataset, after fetch")
     v.add_argument("--workers", type=int, default=1, help="processes")
 
-    v = verb("label", _label, "Make molecules' geometries and label them with energies and forces.")
+    v = verb("label", verbs.label, "Make molecules' geometries and label them with energies and forces.")
     v.add_argument("name", help="name of the dataset")
     _add_settings(v, "the dataset's registry entry as JSON")
     v.add_argument("--out", type=Path, required=True, help="directory of the dataset")
     v.add_argument("--workers", type=int, default=1, help="processes")
 
-    v = verb("ingest", _ingest, "Turn a file of labelled geometries into a geometry store.")
+    v = verb("ingest", verbs.ingest, "Turn a file of labelled geometries into a geometry store.")
     v.add_argument("directory", type=Path, help="directory of the dataset, after fetch")
 
-    v = verb("tune", _tune, "Find learning rates at the cheap end and the rule that carries them to other widths.")
+    v = verb("tune", verbs.tune, "Find learning rates at the cheap end and the rule that carries them to other widths.")
     _add_settings(v, "the sweep's settings as JSON")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
     _add_gpus(v)
 
-    v = verb("train", _train, "Train one cell to its record; call it again after an interruption and it goes on.")
+    v = verb("train", verbs.train, "Train one cell to its record; call it again after an interruption and it goes on.")
     _add_settings(v, "the cell's settings as JSON")
     v.add_argument("--out", type=Path, required=True, help="directory of the record")
     v.add_argument("--checkpoints", type=Path, help="directory of the state; default: OUT with .checkpoints appended")
     v.add_argument("--checkpoint-seconds", type=float, default=60, help="time between two checkpoints")
     _add_gpus(v)
 
-    v = verb("properties", _properties, "Compute the properties of training molecules that generated ones are held to.")
+    v = verb(
+        "properties", verbs.properties, "Compute properties of training molecules that generated ones are held to."
+    )
     v.add_argument("corpus", type=Path, help="directory of the dataset, after encode")
     v.add_argument("--molecules", type=int, required=True, help="the first ones of the training split")
     v.add_argument("--out", type=Path, required=True, help="Parquet file to write")
 
-    v = verb("generate", _generate, "Sample molecules from a trained ChemGPT and say how good they are.")
+    v = verb("generate", verbs.generate, "Sample molecules from a trained ChemGPT and say how good they are.")
     v.add_argument("model", type=Path, help="record of a language cell, or its model.safetensors")
     v.add_argument("--number", type=int, default=1000, help="molecules")
     v.add_argument("--temperature", type=float, default=1.0, help="divides the logits; 0: always the likeliest token")
@@ -86,14 +84,14 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--summary", type=Path, help="JSON file to write; default: OUT with the suffix .json")
     _add_gpus(v)
 
-    v = verb("collect", _collect, "Gather the records of a study's cells into one table.")
+    v = verb("collect", verbs.collect, "Gather the records of a study's cells into one table.")
     v.add_argument("results", type=Path, help="directory of the study's results")
     v.add_argument(
         "--cells", type=Path, required=True, help="file with the names of all cells, one a line; - for stdin"
     )
     v.add_argument("--out", type=Path, required=True, help="directory of the tables")
 
-    v = verb("fit", _fit, "Fit scaling laws: all those of one arm of a study, or one to any table.")
+    v = verb("fit", verbs.fit, "Fit scaling laws: all those of one arm of a study, or one to any table.")
     v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
     what = v.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", choices=["language", "potential"], help="fit everything of this arm of a runs table")
@@ -111,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--draws", type=int, default=500, help="bootstrap draws")
     v.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    v = verb("plan", _plan, "Say what to train next on a budget: what narrows a number most, or lowers the loss most.")
+    v = verb(
+        "plan", verbs.plan, "Say what to train next on a budget: to narrow a number most, or to lower the loss most."
+    )
     v.add_argument("table", type=Path, help="runs.parquet, or any Parquet or CSV table")
     v.add_argument("--loss", metavar="COL", required=True, help="column of losses")
     v.add_argument("--params", metavar="COL", required=True, help="column of parameter counts")
@@ -124,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--form", default="joint", help="law of N and D")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
 
-    v = verb("embed", _embed, "Embed molecules by a trained language model.")
+    v = verb("embed", verbs.embed, "Embed molecules by a trained language model.")
     v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
     v.add_argument("molecules", type=Path, help="SMILES: one a line, or a .csv with --column; in .gz or .zip or not")
     v.add_argument("--column", metavar="COL", help="column of SMILES; default: found by name or content")
@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--out", type=Path, required=True, help=".parquet with every line, or .npy of the accepted ones")
     _add_gpus(v)
 
-    v = verb("export", _export, "Write a trained language model in the format of another tool.")
+    v = verb("export", verbs.export, "Write a trained language model in the format of another tool.")
     v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
     v.add_argument("--to", required=True, metavar="TARGET", help="hf: a folder that Hugging Face transformers opens")
     v.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write: new, or an earlier export")
@@ -149,172 +149,6 @@ def _add_gpus(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--gpus", type=int, default=1, help="0: stay on the CPU; 1: use a GPU if any; several: as many"
     )
-
-
-def _settings(options: argparse.Namespace) -> dict:
-    if options.settings != "-":
-        return read_json(options.settings)
-    try:
-        return json.load(sys.stdin)
-    except json.JSONDecodeError as error:
-        raise ChemscaleError(f"standard input: not JSON ({error})") from None
-
-
-def _fetch(options: argparse.Namespace) -> None:
-    from chemscale.molecules.sources import fetch
-
-    fetch(options.name, _settings(options), options.out)
-
-
-def _encode(options: argparse.Namespace) -> None:
-    from chemscale.molecules.corpus import encode
-
-    encode(options.directory, options.workers)
-
-
-def _label(options: argparse.Namespace) -> None:
-    from chemscale.training.throughput import one_thread
-
-    one_thread()
-    from chemscale.geometries.labels import label
-
-    label(options.name, _settings(options), options.out, options.workers)
-
-
-def _ingest(options: argparse.Namespace) -> None:
-    from chemscale.geometries.ingest import ingest
-
-    source = read_json(options.directory / "source.json")
-    ingest(source["name"], source["entry"], options.directory / source["file"], options.directory)
-
-
-def _prepare_training(options: argparse.Namespace) -> object:
-    """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
-    from chemscale.training.devices import settle_device
-    from chemscale.training.throughput import one_thread
-
-    one_thread()
-    return settle_device(options.gpus)
-
-
-@contextmanager
-def _interruptible(name: str) -> Iterator[None]:
-    """Exit with the code for "try again" when the scheduler has stopped a training and its state is saved."""
-    from chemscale.training.state import Interrupted
-
-    try:
-        yield
-    except Interrupted as interruption:
-        print(f"chemscale {name}: {interruption}; call again to go on", file=sys.stderr)
-        raise SystemExit(75) from None  # EX_TEMPFAIL
-
-
-def _tune(options: argparse.Namespace) -> None:
-    lease = _prepare_training(options)  # noqa: F841
-    from chemscale.training.tune import tune
-
-    with _interruptible("tune"):
-        tune(_settings(options), options.out)
-
-
-def _train(options: argparse.Namespace) -> None:
-    from chemscale.training.launch import become_torchrun, launched
-
-    lease = _prepare_training(options)  # noqa: F841
-    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
-    if options.gpus > 1 and not launched():
-        where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
-        where += ["--checkpoint-seconds", options.checkpoint_seconds]
-        become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
-    from chemscale.training.cell import train_cell
-
-    with _interruptible("train"):
-        metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
-    print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
-
-
-def _properties(options: argparse.Namespace) -> None:
-    from chemscale.molecules.corpus import open_corpus
-    from chemscale.use.quality import write_properties
-
-    write_properties(open_corpus(options.corpus), options.molecules, options.out)
-
-
-def _generate(options: argparse.Namespace) -> None:
-    from chemscale.training.devices import settle_device
-
-    lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.use.generate import generate
-
-    sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
-    summary = generate(
-        options.model,
-        options.out,
-        options.number,
-        options.summary,
-        options.prefix,
-        options.scaffold,
-        options.corpus,
-        options.properties,
-        **{name: getattr(options, name) for name in sampling},
-    )
-    print(json.dumps(summary, indent=2))
-
-
-def _collect(options: argparse.Namespace) -> None:
-    from chemscale.collect import collect
-
-    names = (sys.stdin if str(options.cells) == "-" else options.cells.open()).read().split()
-    collect(options.results, names, options.out)
-
-
-def _fit(options: argparse.Namespace) -> None:
-    from chemscale.collect import read_table
-    from chemscale.files import write_json
-    from chemscale.scaling import fit
-    from chemscale.scaling.study_fits import fit_runs
-
-    table = read_table(options.table)
-    common = {"confidence": options.confidence, "draws": options.draws, "seed": options.seed}
-    if options.arm:
-        content = fit_runs(table, options.arm, **common)
-    else:
-        names = ("params", "data", "compute", "distinct", "group", "weights", "form", "objective", "delta")
-        law = fit(table, options.loss, **{name: getattr(options, name) for name in names}, **common)
-        print(law, file=sys.stderr)
-        content = law.to_dict()
-    write_json(options.out, content)
-
-
-def _plan(options: argparse.Namespace) -> None:
-    from chemscale.collect import read_table
-    from chemscale.files import write_json
-    from chemscale.scaling.planner import plan_table, target
-
-    table = read_table(options.table)
-    if options.family:
-        table = table[table["family"] == options.family] if "family" in table else table.iloc[:0]
-        if table.empty:
-            raise ChemscaleError(f"{options.table}: no rows of the family {options.family}")
-    columns = (options.loss, options.params, options.data, options.compute)
-    content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
-    print(content["statement"], file=sys.stderr)
-    write_json(options.out, content)
-
-
-def _embed(options: argparse.Namespace) -> None:
-    from chemscale.training.devices import settle_device
-
-    lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.use.embed import embed
-
-    embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
-
-
-def _export(options: argparse.Namespace) -> None:
-    from chemscale.use.export import export
-
-    export(options.model, options.to, options.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,176 @@
+"""What each verb of the command line does with its options. Libraries are imported by the verb that needs them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chemscale.errors import ChemscaleError
+from chemscale.files import read_json
+
+
+def _settings(options: argparse.Namespace) -> dict:
+    if options.settings != "-":
+        return read_json(options.settings)
+    try:
+        return json.load(sys.stdin)
+    except json.JSONDecodeError as error:
+        raise ChemscaleError(f"standard input: not JSON ({error})") from None
+
+
+def fetch(options: argparse.Namespace) -> None:
+    from chemscale.molecules.sources import fetch
+
+    fetch(options.name, _settings(options), options.out)
+
+
+def encode(options: argparse.Namespace) -> None:
+    from chemscale.molecules.corpus import encode
+
+    encode(options.directory, options.workers)
+
+
+def label(options: argparse.Namespace) -> None:
+    from chemscale.training.throughput import one_thread
+
+    one_thread()
+    from chemscale.geometries.labels import label
+
+    label(options.name, _settings(options), options.out, options.workers)
+
+
+def ingest(options: argparse.Namespace) -> None:
+    from chemscale.geometries.ingest import ingest
+
+    source = read_json(options.directory / "source.json")
+    ingest(source["name"], source["entry"], options.directory / source["file"], options.directory)
+
+
+def _prepare_training(options: argparse.Namespace) -> object:
+    """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
+    from chemscale.training.devices import settle_device
+    from chemscale.training.throughput import one_thread
+
+    one_thread()
+    return settle_device(options.gpus)
+
+
+@contextmanager
+def _interruptible(name: str) -> Iterator[None]:
+    """Exit with the code for "try again" when the scheduler has stopped a training and its state is saved."""
+    from chemscale.training.state import Interrupted
+
+    try:
+        yield
+    except Interrupted as interruption:
+        print(f"chemscale {name}: {interruption}; call again to go on", file=sys.stderr)
+        raise SystemExit(75) from None  # EX_TEMPFAIL
+
+
+def tune(options: argparse.Namespace) -> None:
+    lease = _prepare_training(options)  # noqa: F841
+    from chemscale.training.tune import tune
+
+    with _interruptible("tune"):
+        tune(_settings(options), options.out)
+
+
+def train(options: argparse.Namespace) -> None:
+    from chemscale.training.launch import become_torchrun, launched
+
+    lease = _prepare_training(options)  # noqa: F841
+    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
+    if options.gpus > 1 and not launched():
+        where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
+        where += ["--checkpoint-seconds", options.checkpoint_seconds]
+        become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
+    from chemscale.training.cell import train_cell
+
+    with _interruptible("train"):
+        metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
+    print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
+
+
+def properties(options: argparse.Namespace) -> None:
+    from chemscale.molecules.corpus import open_corpus
+    from chemscale.use.quality import write_properties
+
+    write_properties(open_corpus(options.corpus), options.molecules, options.out)
+
+
+def generate(options: argparse.Namespace) -> None:
+    from chemscale.training.devices import settle_device
+
+    lease = settle_device(options.gpus)  # noqa: F841
+    from chemscale.use.generate import generate
+
+    sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
+    summary = generate(
+        options.model,
+        options.out,
+        options.number,
+        options.summary,
+        options.prefix,
+        options.scaffold,
+        options.corpus,
+        options.properties,
+        **{name: getattr(options, name) for name in sampling},
+    )
+    print(json.dumps(summary, indent=2))
+
+
+def collect(options: argparse.Namespace) -> None:
+    from chemscale.collect import collect
+
+    names = (sys.stdin if str(options.cells) == "-" else options.cells.open()).read().split()
+    collect(options.results, names, options.out)
+
+
+def fit(options: argparse.Namespace) -> None:
+    from chemscale.collect import read_table
+    from chemscale.files import write_json
+    from chemscale.scaling import fit
+    from chemscale.scaling.study_fits import fit_runs
+
+    table = read_table(options.table)
+    common = {"confidence": options.confidence, "draws": options.draws, "seed": options.seed}
+    if options.arm:
+        content = fit_runs(table, options.arm, **common)
+    else:
+        names = ("params", "data", "compute", "distinct", "group", "weights", "form", "objective", "delta")
+        law = fit(table, options.loss, **{name: getattr(options, name) for name in names}, **common)
+        print(law, file=sys.stderr)
+        content = law.to_dict()
+    write_json(options.out, content)
+
+
+def plan(options: argparse.Namespace) -> None:
+    from chemscale.collect import read_table
+    from chemscale.files import write_json
+    from chemscale.scaling.planner import plan_table, target
+
+    table = read_table(options.table)
+    if options.family:
+        table = table[table["family"] == options.family] if "family" in table else table.iloc[:0]
+        if table.empty:
+            raise ChemscaleError(f"{options.table}: no rows of the family {options.family}")
+    columns = (options.loss, options.params, options.data, options.compute)
+    content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
+    print(content["statement"], file=sys.stderr)
+    write_json(options.out, content)
+
+
+def embed(options: argparse.Namespace) -> None:
+    from chemscale.training.devices import settle_device
+
+    lease = settle_device(options.gpus)  # noqa: F841
+    from chemscale.use.embed import embed
+
+    embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
+
+
+def export(options: argparse.Namespace) -> None:
+    from chemscale.use.export import export
+
+    export(options.model, options.to, options.out)
