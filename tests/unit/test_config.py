@@ -10,7 +10,7 @@ from chemscale.config import complete
 from chemscale.errors import ChemscaleError
 
 REGISTRY = {
-    "mols": {"arm": "language", "source": "rdkit", "molecules": 2000, "validation": 300, "test": 300},
+    "mols": {"arm": "language", "source": "rdkit", "molecules": 2000, "validation": 300, "test": 300, "max_tokens": 64},
     "geoms": {"arm": "potential", "source": "thermal", "training_structures": 500},
 }
 
@@ -132,6 +132,12 @@ def test_costs_grow_with_size_and_data_and_move_large_cells_to_a_gpu(config):
     assert small["gpu"] == 0 and large["gpu"] == 1
     assert large["mem_mb"] > 16 * 1_208_455_168 / 1e6, "weights, gradients and Adam's moments must fit"
     assert study.resources(cells["w16", 10], attempt=2)["runtime"] == 2 * small["runtime"]
+
+
+def test_a_dataset_that_names_no_longest_molecule_is_refused(config):
+    config["datasets"] = {"own": {key: value for key, value in OWN.items() if key != "max_tokens"}}
+    config["language"]["dataset"] = "own"
+    assert "datasets.own: lacks max_tokens" in problems(config)
 
 
 def test_own_datasets_are_checked_like_everything_else(config):

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from chemscale.errors import ChemscaleError
 from chemscale.training.devices import lease, lease_gpus
 
 HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
@@ -41,6 +44,16 @@ def test_several_devices_are_leased_together_or_not_at_all(tmp_path, monkeypatch
 
     monkeypatch.setattr("chemscale.training.devices.time.sleep", give_back)
     assert len(lease(3, directory, count=3)) == 3 and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
+
+
+def test_more_devices_than_there_are_is_an_error(tmp_path, monkeypatch):
+    listing = tmp_path / "nvidia-smi"
+    listing.write_text("#!/bin/sh\necho 'GPU 0: a'\necho 'GPU 1: b'\n")
+    listing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(ChemscaleError, match="this machine has 2; right would be at most that"):
+        lease_gpus(3)
 
 
 def test_a_schedulers_choice_is_kept(monkeypatch):

@@ -111,6 +111,8 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
         return problems
     if arm == "language":
         problems += _context_problems(settings, dataset)
+        if "max_tokens" not in dataset:
+            problems.append(f"datasets.{settings['dataset']}: lacks max_tokens, the longest molecule kept; such as 128")
     available = training_examples(arm, dataset)
     wanted = {"data": max(settings["data"]), "tune.data": settings.get("tune", {}).get("data", 0)}
     for key, size in wanted.items():

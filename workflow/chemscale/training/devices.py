@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from chemscale.errors import ChemscaleError
+
 
 def settle_device(gpus: int) -> object | None:
     """Hide all GPUs if `gpus` is 0, else lease as many where there are any; to be called before torch is imported."""
@@ -26,14 +28,15 @@ def lease_gpus(count: int) -> object | None:
 
     There is none without GPUs, where a scheduler has already set CUDA_VISIBLE_DEVICES, and in the processes of
     `torchrun` or `srun`, for whom it is done by then. The leases are locked files, which the kernel frees even after
-    kill -9. To be called before torch is imported; keep what it returns.
+    kill -9. To be called before torch is imported; keep what it returns. ChemscaleError if the machine has fewer.
     """
     if {"CUDA_VISIBLE_DEVICES", "WORLD_SIZE"} & set(os.environ) or not shutil.which("nvidia-smi"):
         return None
     listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
     devices = sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
-    directory = Path(tempfile.gettempdir()) / f"chemscale-gpus-{os.getuid()}"
-    return lease(devices, directory, min(count, devices)) if devices else None
+    if 0 < devices < count:
+        raise ChemscaleError(f"--gpus {count}: this machine has {devices}; right would be at most that")
+    return lease(devices, Path(tempfile.gettempdir()) / f"chemscale-gpus-{os.getuid()}", count) if devices else None
 
 
 def lease(devices: int, directory: Path, count: int = 1, seconds_between_tries: float = 15) -> list:
