@@ -105,7 +105,7 @@ def test_edited_code_trains_nothing(copy):
             0,
         ),
         (lambda config: config["potential"]["training"].update(clip=2.0), POTENTIAL, 2),
-        (lambda config: config["language"].update(recipe=2), LANGUAGE, 1),
+        (lambda config: config["language"].update(recipe=3), LANGUAGE, 1),
         (lambda config: config["scaling"].update(draws=101), set(), 0),
     ],
     ids=["data", "width", "seed", "training", "recipe", "scaling"],

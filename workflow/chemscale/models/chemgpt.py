@@ -1,8 +1,8 @@
 """ChemGPT: a GPT-Neo decoder on SELFIES tokens, one molecule a row.
 
-The mathematics is that of Hugging Face's GPTNeoForCausalLM, which the published models used: attention scores are not
-divided by √(head dimension), queries, keys and values have no bias, the head is tied to the token embedding. Rows are
-padded on the right; causal attention never looks there, so no mask is needed.
+The mathematics is that of Hugging Face's GPTNeoForCausalLM, which the published models used: queries, keys and values
+have no bias, the head is tied to the token embedding, and attention scores are not divided by √(head dimension) unless
+the shape says so. Rows are padded on the right; causal attention never looks there, so no mask is needed.
 """
 
 import torch
@@ -39,6 +39,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = shape.heads
         self.window = window
+        self.scale = (shape.width // shape.heads) ** -0.5 if shape.scaled else 1.0
         self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.out = nn.Linear(shape.width, shape.width)
 
@@ -50,12 +51,12 @@ class Attention(nn.Module):
         S = k.shape[2]
         reach = S if self.window is None else self.window
         if T == S <= reach:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale)
         elif T == 1:
-            y = F.scaled_dot_product_attention(q, k[:, :, -reach:], v[:, :, -reach:], scale=1.0)
+            y = F.scaled_dot_product_attention(q, k[:, :, -reach:], v[:, :, -reach:], scale=self.scale)
         else:
             ages = torch.arange(S - T, S, device=x.device)[:, None] - torch.arange(S, device=x.device)  # (T, S)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=(ages >= 0) & (ages < reach), scale=1.0)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=(ages >= 0) & (ages < reach), scale=self.scale)
         return self.out(y.transpose(1, 2).reshape(B, T, W))
 
 

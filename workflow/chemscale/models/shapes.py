@@ -11,13 +11,17 @@ from chemscale.errors import ChemscaleError
 
 @dataclass(frozen=True)
 class GPTShape:
-    """A decoder's shape. `context` is the longest sequence, `window` the reach of its local layers, both in tokens."""
+    """A decoder's shape. `context` is the longest sequence, `window` the reach of its local layers, both in tokens.
+
+    `scaled`: attention scores are divided by √(head dimension), as everywhere but in GPT-Neo.
+    """
 
     layers: int
     heads: int
     width: int
     context: int
     window: int | None = None  # every second layer attends to this many tokens only; None: all layers see everything
+    scaled: bool = False
 
     def parameters(self, vocabulary: int) -> dict[str, int]:
         """Parameters by group, the head tied to the embedding; `matrices` and `scalars` make the non-embedding count.
@@ -44,13 +48,13 @@ def slim(width: int) -> GPTShape:
     """ChemGPT for studies of small models: heads of 8 to 64 dimensions, and depth that grows with width.
 
     Two layers up to width 32, one more with every doubling. Heads of one dimension and 24 layers of width 16, as the
-    published shape has them, cost ten times the time for the same parameters.
+    published shape has them, cost ten times the time for the same parameters. Scores are scaled: without that, training
+    gets unstable as heads grow, and a curve over sizes measures it (docs/decisions.md).
     """
     if width < 8 or width & (width - 1):
         raise ChemscaleError(f"chemgpt-slim: width {width} is not a power of two of at least 8; take 8, 16, 32, 64, …")
-    return GPTShape(
-        layers=max(2, width.bit_length() - 4), heads=max(width // 64, min(width // 8, 4)), width=width, context=512
-    )
+    layers, heads = max(2, width.bit_length() - 4), max(width // 64, min(width // 8, 4))
+    return GPTShape(layers, heads, width, context=512, scaled=True)
 
 
 GPT_SHAPES = {"chemgpt": published, "chemgpt-slim": slim}

@@ -54,6 +54,7 @@ class LanguageTask:
             "arm": "language",
             "family": self.settings["family"],
             "width": self.settings["width"],
+            "scaled": self.shape.scaled,
             "vocabulary": self.corpus.vocabulary,
             "selfies": self.corpus.header["versions"]["selfies"],
         }

@@ -89,7 +89,9 @@ def gpt_neo_weights(model: ChemGPT) -> Iterator[tuple[str, Tensor]]:
     yield from _layer("transformer.ln_f", model.ln_f)
     for number, block in enumerate(model.blocks):
         to = f"transformer.h.{number}"
-        for name, part in zip("qkv", block.attention.qkv.weight.chunk(3), strict=True):  # each (W, W)
+        q, k, v = block.attention.qkv.weight.chunk(3)  # each (W, W)
+        # GPT-Neo never scales its scores, so its queries have to bring the scale along
+        for name, part in (("q", q * block.attention.scale), ("k", k), ("v", v)):
             yield f"{to}.attn.attention.{name}_proj.weight", part.contiguous()
         yield from _layer(f"{to}.attn.attention.out_proj", block.attention.out)
         yield from _layer(f"{to}.ln_1", block.ln_1)

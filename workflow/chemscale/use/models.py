@@ -15,11 +15,13 @@ def load_chemgpt(path: Path | str) -> tuple[ChemGPT, list[str]]:
     """A trained ChemGPT, in evaluation mode on the CPU, and its vocabulary (an id is a place in it).
 
     `path` is the record of a run, or its `model.safetensors`. Raises ChemscaleError for a file that is missing,
-    damaged, not written by chemscale or of the other arm, and for a model of SELFIES that are spelt differently now.
+    damaged, not written by chemscale or of the other arm, and for a model of another mathematics or SELFIES than now.
     """
     description, weights = read_model(path, "language")
     _require_selfies(path, description["selfies"])
     shape = GPT_SHAPES[description["family"]](description["width"])
+    if description.get("scaled", False) != shape.scaled:
+        raise ChemscaleError(f"{path}: trained before {description['family']} scaled its attention; train it anew")
     model = ChemGPT(shape, len(description["vocabulary"]))
     model.load_state_dict(weights)
     return model.eval(), description["vocabulary"]
