@@ -63,7 +63,7 @@ def _with_defaults(value, node: dict, schema: dict):
         return value
     known = node.get("properties", {})
     for key, child in known.items():
-        target = schema["$defs"][child["$ref"].rsplit("/", 1)[1]] if "$ref" in child else child
+        target = schema["$defs"][child["$ref"].rsplit("/", 1)[1]] | child if "$ref" in child else child
         if key not in value and "default" in target:
             value[key] = deepcopy(target["default"])
     others = node.get("additionalProperties") or {}
