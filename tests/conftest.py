@@ -45,7 +45,8 @@ def tiny_corpus(tmp_path_factory) -> Path:
 def write_model():
     """A function that puts an untrained ChemGPT into a directory as a run keeps it, and returns it.
 
-    Its weights are larger than at initialisation, so that attention attends and outputs differ.
+    Its weights are larger than at initialisation, so that attention attends and outputs differ. Keywords change what is
+    said of it.
     """
     import torch
     from safetensors.torch import save_file
@@ -53,13 +54,15 @@ def write_model():
     from chemscale.models.chemgpt import ChemGPT
     from chemscale.models.shapes import GPT_SHAPES
 
-    def write(directory: Path, family: str, width: int, vocabulary: list[str], arm: str = "language") -> ChemGPT:
+    def write(directory: Path, family: str, width: int, vocabulary: list[str], **described) -> ChemGPT:
         torch.manual_seed(0)
-        model = ChemGPT(GPT_SHAPES[family](width), len(vocabulary)).eval()
+        shape = GPT_SHAPES[family](width)
+        model = ChemGPT(shape, len(vocabulary)).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
-        description = {"arm": arm, "family": family, "width": width, "vocabulary": vocabulary, "selfies": "2.2.0"}
+        description = {"arm": "language", "family": family, "width": width, "scaled": shape.scaled}
+        description |= {"vocabulary": vocabulary, "selfies": "2.2.0"} | described
         directory.mkdir(parents=True, exist_ok=True)
         save_file(model.state_dict(), directory / "model.safetensors", metadata={"chemscale": json.dumps(description)})
         return model

@@ -184,11 +184,13 @@ def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
 
     write_model(tmp_path / "record", "chemgpt-slim", 8, corpus.vocabulary)
     write_model(tmp_path / "other", "chemgpt-slim", 8, corpus.vocabulary, arm="potential")
+    write_model(tmp_path / "unscaled", "chemgpt-slim", 8, corpus.vocabulary, scaled=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("{}")
     assert "one of hf" in message("record", "onnx", "new")
     assert "not empty and no export of chemscale" in message("record", "hf", "full")
     assert "one of the arm language" in message("other", "hf", "new")
+    assert "trained before chemgpt-slim scaled its attention" in message("unscaled", "hf", "new")
     assert "no such file" in message("nowhere", "hf", "new")
     assert "a file" in message("record", "hf", "record/model.safetensors")
     assert not (tmp_path / "new").exists()

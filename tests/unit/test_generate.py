@@ -159,8 +159,8 @@ def record(tiny_corpus, tmp_path_factory):
     # each position's embedding says loudly what comes next
     for position, symbol in enumerate(["[C]", "[C]", "[O]", *["[EOS]"] * 5, "[C]", *["[EOS]"] * 50]):
         model.positions.weight.data[position, vocabulary.index(symbol)] = 50
-    description = {"arm": "language", "family": "chemgpt-slim", "width": 64, "vocabulary": vocabulary}
-    description |= {"selfies": corpus.header["versions"]["selfies"]}
+    description = {"arm": "language", "family": "chemgpt-slim", "width": 64, "scaled": True}
+    description |= {"vocabulary": vocabulary, "selfies": corpus.header["versions"]["selfies"]}
     save_file(model.state_dict(), directory / "model.safetensors", metadata={"chemscale": json.dumps(description)})
     write_json(directory / "metrics.json", {"status": "finished", "data": 100, "fingerprint": "f"})
     return directory
