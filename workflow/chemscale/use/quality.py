@@ -6,7 +6,7 @@ molecule counts as valid only if the model also ended it.
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -52,13 +52,21 @@ def shares(table: pd.DataFrame) -> dict[str, float | None]:
 
 def seen(corpus: Corpus, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
     """Those of the canonical `smiles` that are among the corpus's molecules `rows`, a run of consecutive ones."""
-    asked, found, first = pa.array(sorted(set(smiles)), pa.string()), set(), 0
+    asked, found = pa.array(sorted(set(smiles)), pa.string()), set()
+    for part in _smiles(corpus, rows):
+        found.update(part.filter(pc.is_in(part, asked)).to_pylist())
+    return found
+
+
+def _smiles(corpus: Corpus, rows: np.ndarray) -> Iterator[pa.Array]:
+    """SMILES of the corpus's molecules `rows`, a run of consecutive ones, some thousands at a time."""
+    first = 0
     for part in pq.ParquetFile(corpus.directory / "molecules.parquet").iter_batches(columns=["smiles"]):
         start, stop = (int(np.clip(row - first, 0, len(part))) for row in (rows[0], rows[-1] + 1))
-        column = part.column(0).slice(start, stop - start).cast(pa.string())
-        found.update(column.filter(pc.is_in(column, asked)).to_pylist())
+        yield part.column(0).slice(start, stop - start).cast(pa.string())
         first += len(part)
-    return found
+        if first > rows[-1]:
+            return
 
 
 def internal_diversity(smiles: list[str]) -> float | None:
@@ -105,8 +113,7 @@ def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
 def reference(corpus: Corpus, molecules: int) -> pd.DataFrame:
     """Properties of the first `molecules` of the training split, or all: a random sample, since their order is."""
     rows = corpus.rows("train", min(molecules, corpus.header["molecules"]["train"]))
-    smiles = pd.read_parquet(corpus.directory / "molecules.parquet", columns=["smiles"])["smiles"]
-    return properties(smiles.iloc[rows].tolist())
+    return properties([smiles for part in _smiles(corpus, rows) for smiles in part.to_pylist()])
 
 
 def distances(generated: pd.DataFrame, training: pd.DataFrame) -> dict[str, float | None]:
