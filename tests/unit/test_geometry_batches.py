@@ -97,10 +97,28 @@ def test_a_stream_begun_later_is_the_tail_of_the_stream(geometries):
     whole = list(islice(GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=1), count))
     for first in (1, per_epoch, 2 * per_epoch + 3):
         stream = GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=1, first=first)
-        for a, b in zip(whole[first:], islice(stream, count - first), strict=True):
-            assert all(torch.equal(a[key], b[key]) for key in a)
-    other = next(iter(GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=2)))
-    assert not torch.equal(other[keys.FORCES], whole[0][keys.FORCES])
+        for (a,), (b,) in zip(whole[first:], islice(stream, count - first), strict=True):
+            assert all(torch.equal(a.batch[key], b.batch[key]) for key in a.batch)
+    (other,) = next(iter(GeometryBatches(geometries, rows, references, CUTOFF, 48, seed=2)))
+    assert not torch.equal(other.batch[keys.FORCES], whole[0][0].batch[keys.FORCES])
+
+
+def test_parts_hold_each_structure_of_the_batch_once_and_know_its_whole(geometries):
+    rows = geometries.rows("train", 40)
+    references = fit_references(geometries, rows)
+    stream = (geometries, rows, references, CUTOFF, 14, 1)  # few atoms: some batches have fewer structures than parts
+    whole = islice(GeometryBatches(*stream), 20)
+    shares = [islice(GeometryBatches(*stream, rank=rank, processes=2, accumulate=2), 20) for rank in (0, 1)]
+    sizes = set()
+    for (all_of_it,), *parts in zip(whole, *shares, strict=True):
+        own = [part for share in parts for part in share]
+        assert len(own) == 4 and {(part.molecules, part.atoms) for part in own} == {all_of_it[1:3]}
+        filled = [part.batch for part in own if not part.empty]
+        sizes.add(len(filled))
+        energies = torch.cat([batch[keys.ENERGY] for batch in filled])
+        assert torch.equal(energies.sort().values, all_of_it.batch[keys.ENERGY].sort().values)
+        assert sum(len(batch[keys.Z]) for batch in filled) == all_of_it.atoms
+    assert min(sizes) < 4 == max(sizes)
 
 
 def test_evaluation_sees_each_structure_once_in_order(geometries):

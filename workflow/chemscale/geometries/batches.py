@@ -1,6 +1,7 @@
 """Batches of molecules, cut by a number of atoms: one gather out of the memory map each."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,15 @@ from chemscale.geometries import keys
 from chemscale.geometries.neighbours import pairs
 from chemscale.geometries.references import require_elements, subtract
 from chemscale.geometries.store import Geometries
+
+
+class Part(NamedTuple):
+    """A share of a batch: what one process takes of it at a time."""
+
+    batch: dict[str, Tensor]
+    molecules: int  # of the whole batch, and
+    atoms: int  # its atoms: what the sums of squared errors of all its parts are divided by
+    empty: bool = False  # fewer molecules than parts: `batch` is another part's, and must count for nothing
 
 
 def gather(
@@ -59,8 +69,9 @@ def epoch_batches(n_atoms: np.ndarray, batch_atoms: int, seed: int, epoch: int) 
 class GeometryBatches(IterableDataset):
     """Endless batches for training, from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
 
-    Every structure of `rows` comes once an epoch. On the CPU; the other arguments are those of `gather` and
-    `epoch_batches`.
+    Every structure of `rows` comes once an epoch. A batch is cut into `processes` times `accumulate` parts, of which
+    process `rank` gets its `accumulate` ones as a list: the batch is the same however many work on it. The other
+    arguments are those of `gather` and `epoch_batches`.
     """
 
     def __init__(
@@ -72,18 +83,29 @@ class GeometryBatches(IterableDataset):
         batch_atoms: int,
         seed: int,
         first: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        accumulate: int = 1,
+        device: str | torch.device = "cpu",
     ):
         self.geometries, self.rows, self.references, self.cutoff = geometries, rows, references, cutoff
-        self.batch_atoms, self.seed, self.first = batch_atoms, seed, first
+        self.batch_atoms, self.seed, self.first, self.device = batch_atoms, seed, first, device
+        self.parts = processes * accumulate
+        self.own = range(rank * accumulate, (rank + 1) * accumulate)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[list[Part]]:
         n_atoms = self.geometries.n_atoms(self.rows)
         epoch, skip = 0, self.first
         while True:
             batches = epoch_batches(n_atoms, self.batch_atoms, self.seed, epoch)
             for places in batches[skip:]:
-                yield gather(self.geometries, self.rows[places], self.references, self.cutoff, "cpu")
+                molecules, atoms = len(places), int(n_atoms[places].sum())
+                yield [Part(self._share(places, part), molecules, atoms, part >= molecules) for part in self.own]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
+
+    def _share(self, places: np.ndarray, part: int) -> dict[str, Tensor]:
+        rows = self.rows[places[part % len(places) :: self.parts]]
+        return gather(self.geometries, rows, self.references, self.cutoff, self.device)
 
 
 def evaluation_batches(

@@ -1,18 +1,19 @@
 """What a cell of the potential arm trains and measures: a neural force field on energies and forces."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
-from chemscale.geometries.batches import GeometryBatches, evaluation_batches, gather
+from chemscale.geometries.batches import GeometryBatches, Part, evaluation_batches, gather
 from chemscale.geometries.references import fit_references, require_elements
 from chemscale.geometries.store import open_geometries
 from chemscale.models.accounting import counted_flops
 from chemscale.models.potentials import build_potential, energy_and_forces
+from chemscale.training import distributed
 
 EVALUATION_ATOMS = 512
 
@@ -58,26 +59,29 @@ class PotentialTask:
             "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
         }
 
-    def batches(self, first: int, processes: int = 1, **how) -> Iterable[list[dict[str, Tensor]]]:
-        """Endless training batches of one part each, beginning with batch `first`."""
-        if processes > 1:
-            raise ChemscaleError(f"potential: trains in one process, but {processes} were started")
+    def batches(self, first: int, **how) -> Iterable[list[Part]]:
+        """Endless training batches from batch `first` on; `how` says which parts and where: `GeometryBatches`."""
         training, seed = self.settings["training"], self.settings["seed"]
         of_training = (self.geometries, self.rows, self.references, training["cutoff"], training["batch_atoms"])
-        return ([batch] for batch in GeometryBatches(*of_training, seed, first))
+        return GeometryBatches(*of_training, seed, first, **how)
 
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Weighted squared errors of energy per atom (eV²) and forces (eV²/Å²), and the work: (atoms, FLOPs), (2,)."""
-        atoms, pairs = len(batch[keys.Z]), len(batch[keys.PAIR_I])
+    def loss(self, part: Part) -> tuple[Tensor, Tensor]:
+        """What `part` adds to its batch's weighted squared errors of energy per atom (eV²) and forces (eV²/Å²).
+
+        And the work done, (atoms, FLOPs), (2,) f64.
+        """
+        atoms, pairs = len(part.batch[keys.Z]), len(part.batch[keys.PAIR_I])
         work = torch.tensor([atoms, self.flops_per_atom * atoms + self.flops_per_pair * pairs], dtype=torch.float64)
-        return self._step_loss(batch), work
+        return self._step_loss(part) * (not part.empty), work * (not part.empty)
 
-    def _step_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        return self._loss(*_errors(batch, *energy_and_forces(self.model, batch, training=True)))
+    def _step_loss(self, part: Part) -> Tensor:
+        energy_errors, force_errors = _errors(part.batch, *energy_and_forces(self.model, part.batch, training=True))
+        return self._loss(energy_errors.square().sum() / part.molecules, force_errors.square().sum() / (3 * part.atoms))
 
-    def _loss(self, energy_errors: Tensor, force_errors: Tensor) -> Tensor:
+    def _loss(self, energy: float | Tensor, forces: float | Tensor) -> float | Tensor:
+        """Loss of the mean squared errors of `energy` per atom and of the components of `forces`."""
         weights = self.settings["training"]["loss"]
-        return weights["energy"] * energy_errors.square().mean() + weights["force"] * force_errors.square().mean()
+        return weights["energy"] * energy + weights["force"] * forces
 
     def evaluate(self, split: str) -> dict[str, float]:
         """Errors on every structure of `split`: energy in eV per atom, forces in eV/Å, all components alike.
@@ -85,26 +89,28 @@ class PotentialTask:
         The standard error of the force MAE is over structures, the unit that was sampled.
         """
         device = next(self.model.parameters()).device
-        rows = self.geometries.rows(split)
-        energies, forces, structures = [], [], []
-        for batch in evaluation_batches(
-            self.geometries, rows, self.references, self.settings["training"]["cutoff"], EVALUATION_ATOMS, device
-        ):
-            energy_errors, force_errors = _errors(batch, *energy_and_forces(self.model, batch, training=False))
-            energies.append(energy_errors)
-            forces.append(force_errors)
-            sums = torch.zeros_like(energy_errors).index_add_(0, batch[keys.MOLECULE], force_errors.abs().mean(1))
-            structures.append(torch.stack([sums, batch[keys.N_ATOMS].to(sums)], 1))
-        energies, forces, structures = torch.cat(energies), torch.cat(forces), torch.cat(structures).double()
-        sums, atoms = structures.T  # of absolute errors; number
-        mae = sums.sum() / atoms.sum()
+        rows, cutoff = self.geometries.rows(split), self.settings["training"]["cutoff"]
+        batches = evaluation_batches(self.geometries, rows, self.references, cutoff, EVALUATION_ATOMS, device)
+        sums = torch.zeros(9, dtype=torch.float64, device=device)
+        for batch in itertools.islice(batches, distributed.rank(), None, distributed.processes()):
+            energy, forces = (e.double() for e in _errors(batch, *energy_and_forces(self.model, batch, training=False)))
+            atoms = batch[keys.N_ATOMS].double()  # (M,)
+            absolute = torch.zeros_like(atoms).index_add_(0, batch[keys.MOLECULE], forces.abs().mean(1))  # (M,)
+            sums += torch.stack([
+                energy.abs().sum(), energy.square().sum(), atoms.new_tensor(len(atoms)),
+                absolute.sum(), forces.square().sum(), atoms.sum(),
+                absolute @ absolute, absolute @ atoms, atoms @ atoms,
+            ])  # fmt: skip
+        e, ee, molecules, f, ff, atoms, aa, an, nn = distributed.summed(sums).tolist()
+        mae = f / atoms
         return {
-            "loss": self._loss(energies, forces).item(),
-            "energy_mae": energies.abs().mean().item(),
-            "energy_rmse": energies.square().mean().sqrt().item(),
-            "force_mae": mae.item(),
-            "force_mae_se": ((sums - mae * atoms).square().sum().sqrt() / atoms.sum()).item(),
-            "force_rmse": forces.square().mean().sqrt().item(),
+            "loss": self._loss(ee / molecules, ff / (3 * atoms)),
+            "energy_mae": e / molecules,
+            "energy_rmse": (ee / molecules) ** 0.5,
+            "force_mae": mae,
+            # of a ratio of sums, linearised: Cochran, Sampling Techniques, 3rd ed., eq. 6.13
+            "force_mae_se": max(0.0, aa - 2 * mae * an + mae**2 * nn) ** 0.5 / atoms,
+            "force_rmse": (ff / (3 * atoms)) ** 0.5,
         }
 
     def baseline(self) -> dict[str, float]:
@@ -123,7 +129,8 @@ class PotentialTask:
         counts = []
         for row in (sizes.argmin(), sizes.argmax()):  # the ratio of pairs to atoms must differ
             batch = gather(self.geometries, self.rows[[row]], self.references, cutoff, "cpu")
-            flops = counted_flops(lambda batch=batch: self._step_loss(batch).backward())
+            part = Part(batch, 1, len(batch[keys.Z]))
+            flops = counted_flops(lambda part=part: self._step_loss(part).backward())
             counts.append((len(batch[keys.Z]), len(batch[keys.PAIR_I]), flops))
         self.model.zero_grad()
         (a, p, f), (b, q, g) = counts
