@@ -9,7 +9,9 @@ import pytest
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
 from chemscale.scaling.forecast import forecast, held_out
+from chemscale.scaling.matched import compare_families, interpolated
 from chemscale.scaling.study_fits import fit_runs
+from chemscale.scaling.tables import ARMS, select_runs
 
 WIDTHS = {"w16": 2e4, "w32": 1e5, "w64": 5e5, "w128": 2.5e6}
 DATA = [1000, 3000, 9000, 27000, 81000]
@@ -154,19 +156,48 @@ def test_plans_say_what_they_bring_beside_the_alternatives(fits):
     assert loss["gain"] > 0 and loss["spent"] <= loss["budget"]
 
 
-def test_families_of_equal_size_are_compared(runs):
-    """The same runs as another family whose losses fall as if it had four times the data."""
-    of_four = runs[runs["size"] == "w64"].copy()
-    better = of_four.assign(family="chemgpt", cell="better-" + of_four["cell"])
-    better["test_loss"] = truth(5e5, 4 * better["data"]) * np.exp(
-        0.002 * np.random.default_rng(1).normal(size=len(better))
-    )
-    (compared,) = fit_runs(pd.concat([of_four, better]), "language", draws=100)["comparisons"]
-    assert compared["names"] == ["chemgpt w64", "chemgpt-slim w64"]
-    middle = compared["factors"]["at"][1]
-    low, high = middle["interval"]
-    assert low < 4 < high and middle["factor"] == pytest.approx(4, rel=0.3)
-    assert "times the training molecules" in compared["statement"]
+def test_families_are_compared_at_equal_parameters_and_compute(runs):
+    """The same runs as another family, of which a run has three times the FLOPs and the loss of four times the data."""
+    better = runs.assign(family="chemgpt", cell="better-" + runs["cell"], flops=3 * runs["flops"])
+    noise = np.exp(0.002 * np.random.default_rng(1).normal(size=len(better)))
+    better["test_loss"] = truth(better["parameters"], 4 * better["data"]) * noise
+    both, _ = select_runs(pd.concat([runs, better]), "language")
+    made, not_fitted = compare_families(both, ARMS["language"], {"confidence": 0.9, "draws": 100})
+    by_parameters, by_compute = made
+    assert not_fitted == [] and [entry["matched"] for entry in (by_parameters, by_compute)] == ["parameters", "flops"]
+    factors = []
+    for compared in (by_parameters, by_compute):
+        assert compared["names"] == ["chemgpt", "chemgpt-slim"]
+        assert "times the training molecules" in compared["statement"]
+        assert len(compared["sides"][0]["observed"]) == len(compared["sides"][1]["observed"]) > 4
+        factors.append(compared["factors"]["at"][1])
+    assert by_parameters["at"]["parameters"] == runs["parameters"].max()  # the largest that both have
+    low, high = factors[0]["interval"]
+    assert low < 4 < high and factors[0]["factor"] == pytest.approx(4, rel=0.3)
+    # at equal compute the better family has to be smaller, and so gives back part of what it saves
+    assert 1 < factors[1]["factor"] < factors[0]["factor"]
+
+
+def test_interpolation_between_capacities_is_logarithmic_and_never_beyond(runs):
+    kind = ARMS["language"]
+    exact = runs.assign(test_loss=2.0 * runs["parameters"] ** -0.3 * runs["data"] ** -0.1)
+    low, high = sorted(exact["parameters"].unique())[:2]
+    cells = exact[exact["parameters"] == low].assign(parameters=(low * high) ** 0.5)
+    found = interpolated(exact, cells, "parameters", kind)
+    expected = 2.0 * (low * high) ** -0.15 * found["data"] ** -0.1
+    assert found["test_loss"].to_numpy() == pytest.approx(expected.to_numpy()) and len(found) == len(cells)
+    assert interpolated(exact, cells.assign(parameters=low * 0.99), "parameters", kind).empty
+
+
+def test_families_without_a_size_in_common_are_said_not_to_be_compared(runs):
+    other = runs.assign(family="chemgpt", cell="x-" + runs["cell"], parameters=1000 * runs["parameters"])
+    other["flops"] *= 1e6
+    made, not_fitted = compare_families(pd.concat([runs, other]), ARMS["language"], {"confidence": 0.9, "draws": 20})
+    assert made == [] and [entry["what"] for entry in not_fitted] == [
+        "comparison at matched parameters",
+        "comparison at matched flops",
+    ]
+    assert "no capacity of one lies between those of the other" in not_fitted[0]["reason"]
 
 
 def test_the_document_is_plain_json(fits, tmp_path):

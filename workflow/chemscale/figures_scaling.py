@@ -187,22 +187,6 @@ def _exponents(law: dict) -> str:
     return "; ".join(shown)
 
 
-def comparison_table(fits: list[dict]) -> pd.DataFrame:
-    """Families of about equal parameters side by side."""
-    rows = [
-        {
-            "arm": of_arm["arm"],
-            "first": compared["names"][0],
-            "second": compared["names"][1],
-            "law": compared["form"],
-            "statement": compared["statement"],
-        }
-        for of_arm in fits
-        for compared in of_arm["comparisons"]
-    ]
-    return pd.DataFrame(rows, columns=["arm", "first", "second", "law", "statement"])
-
-
 def next_cells_table(fits: list[dict]) -> pd.DataFrame:
     """What to train next, by goal, with what it should bring beside the alternatives."""
     rows = []

@@ -163,7 +163,7 @@ def figures_of_study(wildcards):
     files = [file for arm in ARMS for file in drawn[arm]]
     files += ["generation.svg"] if GENERATES else []
     files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
-    files += ["forecast.svg", "conventions.svg", "compute-frontier.svg"]
+    files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]
     return [f"results/{config['study']}/figures/{file}" for file in files]
 

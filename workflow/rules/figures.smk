@@ -174,6 +174,12 @@ rule draw_scaling:
             caption="../report/compute-frontier.rst",
             labels={"figure": "Loss against compute"},
         ),
+        families_matched=report(
+            "results/{study}/figures/families-matched.svg",
+            category="Scaling laws",
+            caption="../report/families-matched.rst",
+            labels={"figure": "Families at matched parameters and compute"},
+        ),
         exponents=report(
             "results/{study}/figures/exponents.csv",
             category="Scaling laws",

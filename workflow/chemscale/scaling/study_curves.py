@@ -15,18 +15,20 @@ from chemscale.scaling.tables import Arm
 CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes carry no more numbers
 
 
-def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> tuple[dict, dict[str, ScalingLaw]]:
-    """Content for JSON about the runs `cells` of one curve, and its laws by form.
+def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> dict:
+    """What there is to say of the runs `cells` of one curve, as content for JSON.
 
-    The content has `curves` (a fit for each form), `forecasts` (the largest size held out), `judgements` (selection by
+    It has `curves` (a fit for each form), `forecasts` (the largest size held out), `judgements` (selection by
     extrapolation, regime, sensitivity) and `not_fitted`. `head` says which curve it is: family, along, at.
     """
     column = kind.counted[head["along"]][0]
     x, loss = {"x": cells[column].to_numpy(float)}, cells[kind.loss].to_numpy(float)
     content: dict = {"curves": [], "forecasts": [], "judgements": [], "not_fitted": []}
-    laws = _laws(head, cells, column, kind.loss, options, content)
+    reasons: list = []
+    laws = curve_laws(cells, column, kind.loss, options, reasons)
+    content["not_fitted"] = [{**head, **failed, "what": "fit", "reason": reason} for failed, reason in reasons]
     if not laws:
-        return content, laws
+        return content
 
     judgement = dict(head)
     chosen = _selected(judgement, x, loss, tuple(laws))
@@ -44,22 +46,21 @@ def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> tupl
         made = hold_out({**head, "form": form}, cells, x, kind.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
     prefer(content["forecasts"], before)
-    return content, laws
+    return content
 
 
-def _laws(
-    head: dict, cells: pd.DataFrame, column: str, loss: str, options: dict, content: dict
-) -> dict[str, ScalingLaw]:
-    """A law for each form that can be fitted, simplest first.
+def curve_laws(cells: pd.DataFrame, column: str, loss: str, options: dict, reasons: list) -> dict[str, ScalingLaw]:
+    """A law of `loss` along `column` for each form that can be fitted, simplest first; for others reasons are added.
 
-    The richest comes first, since the noise around it sets Huber's δ for all, unless its points are too few for that.
+    A reason is a pair of {"form"} and the text. The richest form comes first, since the noise around it sets Huber's δ
+    for all, unless its points are too few for that.
     """
     laws, delta = {}, None
     for form in reversed(CURVE_FORMS):
         try:
             law = fit(cells, loss, data=column, form=form, delta=delta, **options)
         except ChemscaleError as error:
-            content["not_fitted"].append({**head, "form": form, "what": "fit", "reason": str(error)})
+            reasons.append(({"form": form}, str(error)))
             continue
         delta = law.fit.delta if finite(aicc(law.fit)) is not None else None
         laws[form] = law

@@ -1,16 +1,13 @@
 """All the fits of one arm of a study: curves, surfaces, frontiers, comparisons and what to train next, as one JSON."""
 
-import itertools
-
 import pandas as pd
 
-from chemscale.scaling.comparison import compare_laws
+from chemscale.scaling.matched import compare_families
 from chemscale.scaling.study_curves import fit_curve
 from chemscale.scaling.study_surfaces import fit_surface
-from chemscale.scaling.tables import ARMS, PARAMETERS, PARAMETERS_LABEL, Arm, select_runs
+from chemscale.scaling.tables import ARMS, PARAMETERS, PARAMETERS_LABEL, select_runs
 
 SIZES_NEEDED = 3
-ALIKE = 1.5  # largest ratio of the parameters of two families that are compared
 
 
 def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int = 500, seed: int = 0) -> dict:
@@ -43,7 +40,6 @@ def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int 
         "comparisons": [],
         "not_fitted": [],
     }
-    along_data = []
     for family, of_family in runs.groupby("family", sort=True):
         for along, fixed in (("data", "size"), ("parameters", "data")):
             for value, cells in of_family.groupby(fixed, sort=True):
@@ -51,29 +47,13 @@ def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int 
                     continue
                 value = int(value) if fixed == "data" else str(value)
                 head = {"family": str(family), "along": along, "at": {fixed: value}}
-                made, laws = fit_curve(head, cells, kind, options)
-                _add(content, made)
-                if along == "data" and laws:
-                    along_data.append((head, float(cells[PARAMETERS].iloc[0]), laws))
+                _add(content, fit_curve(head, cells, kind, options))
         _add(content, fit_surface(str(family), of_family, kind, options))
-    content["comparisons"] = _comparisons(along_data, kind, confidence)
+    comparisons, not_fitted = compare_families(runs, kind, options)
+    _add(content, {"comparisons": comparisons, "not_fitted": not_fitted})
     return content
 
 
 def _add(content: dict, made: dict) -> None:
     for key, entries in made.items():
         content[key] += entries
-
-
-def _comparisons(along_data: list, kind: Arm, confidence: float) -> list[dict]:
-    """Curves along data of different families with about equal parameters, compared by their richest common form."""
-    made = []
-    for (a, size_a, laws_a), (b, size_b, laws_b) in itertools.combinations(along_data, 2):
-        if a["family"] == b["family"] or max(size_a, size_b) > ALIKE * min(size_a, size_b):
-            continue
-        form = [name for name in laws_a if name in laws_b][-1:]
-        names = tuple(f"{head['family']} {head['at']['size']}" for head in (a, b))
-        for name in form:
-            found = compare_laws(laws_a[name].boot, laws_b[name].boot, names, confidence, kind.data_label)
-            made.append({"form": name, **found})
-    return made
