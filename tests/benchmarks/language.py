@@ -8,13 +8,9 @@ three times `forward_flops` with all T² pairs of attention, as PyTorch's counte
 pairs; `6ND`, with the non-embedding parameters.
 """
 
-import argparse
 import importlib
-import json
-import sys
-from pathlib import Path
 
-from chemscale.training.throughput import one_thread
+from parts import run
 
 PARTS = ("encoding", "step", "epoch", "overhead", "gpu")
 
@@ -27,39 +23,5 @@ def measure(part: str, rounds: int) -> dict[str, list[dict]]:
     return module.measure(rounds)
 
 
-def markdown(rows: list[dict]) -> str:
-    """A table of rows with the same keys."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def shown(value) -> str:
-    """Numbers with three digits or more."""
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--only", default=",".join(PARTS), help="parts, by commas")
-    options.add_argument("--out", type=Path, default=Path("results/benchmarks/language.json"))
-    options = options.parse_args()
-    one_thread()
-    results = {}
-    for part in options.only.split(","):
-        print(f"\n## {part}\n", flush=True)
-        found = measure(part, options.rounds)
-        for name, rows in found.items():
-            print(f"### {name}\n\n{markdown(rows)}\n", flush=True)
-        results[part] = found
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1))
-    print(f"{options.out} holds all numbers", file=sys.stderr)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, PARTS, measure, "language")
