@@ -8,3 +8,5 @@ ENERGY = "energy"  # (M,), eV, the atoms' reference energies subtracted
 FORCES = "forces"  # (A, 3), eV/Å, minus the gradient of the energy
 PAIR_I = "pair_i"  # (E,) int64, the atom that receives; ascending
 PAIR_J = "pair_j"  # (E,) int64, its neighbour, of the same molecule and within the cutoff
+CHARGE = "charge"  # (M,), elementary charges; optional, neutral where missing
+UNPAIRED = "unpaired"  # (M,), unpaired electrons; optional, closed shell where missing

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import flop_registry
 
 # where each group lives, by the first part of a parameter's name that matches
 GROUPS = {
-    "embedding": ("tokens.", "representation.embedding"),
+    "embedding": ("tokens.", "representation.embedding", "embedding."),
     "position": ("positions.",),
     "head": ("readout.",),
 }

@@ -76,10 +76,23 @@ def painn_parameters(depth: int, width: int, radial: int = 20, elements: int = 1
     return elements * F + depth * (filters + interaction + mixing) + readout_parameters(F)
 
 
+def spookynet_parameters(depth: int, width: int, radial: int = 20, elements: int = 100) -> int:
+    """Parameters of our SpookyNet, neutral and without nonlocal attention, all groups."""
+    F = width
+    residual = 2 * (F * F + F) + 2 * 2 * F  # two layers; two activations of two vectors each
+    mlp = residual + 2 * F + (F * F + F)
+    local = 4 * mlp + radial * 3 * F + 2 * 2 * F * F + mlp  # branches, filters, products of p and of d, mixing
+    return elements * F + 1 + depth * (2 * residual + local + mlp) + F
+
+
 def readout_parameters(width: int) -> int:
     """Atomwise energy head: width → width/2 → 1."""
     half = width // 2
     return width * half + half + half + 1
 
 
-POTENTIAL_PARAMETERS = {"schnet": schnet_parameters, "painn": painn_parameters}
+POTENTIAL_PARAMETERS = {
+    "schnet": schnet_parameters,
+    "painn": painn_parameters,
+    "spookynet": spookynet_parameters,
+}
