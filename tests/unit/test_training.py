@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from chemscale.errors import ChemscaleError
+from chemscale.training.averaging import WeightAverage
 from chemscale.training.cell import make_task, train_cell
 from chemscale.training.loop import Cell
 
@@ -45,6 +46,33 @@ def test_saved_weights_give_the_reported_test_loss(arm, cell_settings, tmp_path)
     again = task.evaluate("test")
     assert again["loss"] == pytest.approx(metrics["test_loss"], rel=1e-12)
     assert again["loss"] != task.evaluate("validation")["loss"]
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(arm, cell_settings, tmp_path, monkeypatch):
+    seen = []
+    step = WeightAverage.on_train_batch_end
+
+    def watched(self, trainer, cell, *rest):
+        step(self, trainer, cell, *rest)
+        seen.append([p.detach().clone() for p in cell.model.parameters()])
+
+    monkeypatch.setattr(WeightAverage, "on_train_batch_end", watched)
+    cell_settings["training"] |= {"ema": 0.9, "schedule": "constant"}
+    metrics = train_cell(cell_settings, tmp_path / "cell", tmp_path / "state")
+    kept = load_file(tmp_path / "cell" / "model.safetensors")
+    model = make_task(cell_settings).model
+    average = [p.detach().clone() for p in model.parameters()]
+    for number, weights in enumerate(seen[: metrics["best_step"]], 1):
+        decay = min(0.9, (1 + number) / (10 + number))
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, weights, strict=True)]
+    names = [name for name, _ in model.named_parameters()]
+    for name, expected, own in zip(names, average, seen[metrics["best_step"] - 1], strict=True):
+        torch.testing.assert_close(kept[name], expected, rtol=1e-4, atol=1e-5)
+        assert own.numel() < 20 or not torch.allclose(kept[name], own, rtol=1e-4, atol=1e-5)
+    task = make_task(cell_settings)
+    task.model.load_state_dict(kept)
+    assert task.evaluate("validation")["loss"] == pytest.approx(metrics["validation_loss_best"], rel=1e-12)
 
 
 @pytest.mark.parametrize("arm", ["language"])

@@ -11,6 +11,7 @@ import torch
 
 from chemscale.progress import progress
 from chemscale.training import distributed
+from chemscale.training.averaging import WeightAverage
 from chemscale.training.state import Interrupted, Ledger, StopSignal, save_checkpoint
 
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
@@ -45,11 +46,15 @@ class FiniteLoss(pl.Callback):
 
 
 class Evaluation(pl.Callback):
-    """Evaluate on validation at even steps, keep the history and the best weights, stop when patience is over."""
+    """Evaluate on validation at even steps, keep the history and the best weights, stop when patience is over.
 
-    def __init__(self, evaluations: int, patience: int):
+    With `ema` above 0 it is the average of the weights, decaying by that a step, that is evaluated and kept.
+    """
+
+    def __init__(self, evaluations: int, patience: int, ema: float = 0.0):
         self.evaluations = evaluations
         self.patience = patience
+        self.average = WeightAverage(ema)
         self.best_loss = math.inf
         self.best_step = 0
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -91,10 +96,13 @@ class Evaluation(pl.Callback):
             "train_loss": cell.mean_training_loss(),
             "learning_rate": rate,
         }
-        if due:
-            row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
         self.history.append(row)
-        if due and self._judge(row["validation_loss"], step, cell) and step < cell.total_steps:
+        if not due:
+            return
+        with self.average.in_use(cell.model):
+            row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
+            out_of_patience = self._judge(row["validation_loss"], step, cell)
+        if out_of_patience and step < cell.total_steps:
             self.ended = "patience"
             trainer.should_stop = True
 

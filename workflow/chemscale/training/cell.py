@@ -89,7 +89,7 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
     while True:
         cell = Cell(task, ledger.halvings)
         cell.precision = settle_precision(task, cell.total_steps, checkpoints)
-        evaluation = Evaluation(training["evaluations"], training["patience"])
+        evaluation = Evaluation(training["evaluations"], training["patience"], training.get("ema", 0.0))
         if ledger.halvings > HALVINGS:  # an earlier attempt had given up, but was killed before it could say so
             return cell, evaluation, _reason(ledger)
         checkpointing = Checkpointing(checkpoints, identity, checkpoint_seconds, ledger)

@@ -124,7 +124,8 @@ def fit(
     Raises NonFiniteLoss, or Interrupted after a signal to stop (its state is then saved).
     """
     # what is kept in a checkpoint comes before what saves it
-    callbacks = [FiniteLoss(), evaluation, *([log] if log else []), checkpointing, ShowProgress(evaluation)]
+    watching = [FiniteLoss(), evaluation.average, evaluation, *([log] if log else [])]
+    callbacks = [*watching, checkpointing, ShowProgress(evaluation)]
     with warnings.catch_warnings():
         # advice on loggers, workers and devices; what matters of it is in the record
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
