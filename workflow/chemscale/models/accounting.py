@@ -10,11 +10,19 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+ALLEGRO = "network.radial_chemical_embed.type_embed."
 # where each group lives, by the first part of a parameter's name that matches
 GROUPS = {
-    "embedding": ("tokens.", "representation.embedding", "embedding."),
+    "embedding": (
+        "tokens.",
+        "representation.embedding",
+        "embedding.",
+        "shifts.",
+        ALLEGRO + "center",
+        ALLEGRO + "neigh",
+    ),
     "position": ("positions.",),
-    "head": ("readout.",),
+    "head": ("readout.", "network.edge_readout."),
 }
 
 
