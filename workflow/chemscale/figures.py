@@ -18,8 +18,22 @@ LOSS = {
 }
 DATA = {"language": "training molecules", "potential": "training structures"}
 PARAMETERS = "parameters without embeddings"
-FAMILY_COLOURS = {"schnet": "#0072b2", "painn": "#d55e00", "chemgpt-slim": "#009e73", "chemgpt": "#cc79a7"}
-FAMILY_NAMES = {"schnet": "SchNet", "painn": "PaiNN", "chemgpt": "ChemGPT", "chemgpt-slim": "ChemGPT-slim"}
+FAMILY_COLOURS = {
+    "schnet": "#0072b2",
+    "painn": "#d55e00",
+    "allegro": "#e69f00",
+    "spookynet": "#56b4e9",
+    "chemgpt-slim": "#009e73",
+    "chemgpt": "#cc79a7",
+}
+FAMILY_NAMES = {
+    "schnet": "SchNet",
+    "painn": "PaiNN",
+    "allegro": "Allegro",
+    "spookynet": "SpookyNet",
+    "chemgpt": "ChemGPT",
+    "chemgpt-slim": "ChemGPT-slim",
+}
 MARKERS = "osD^vPX*"
 
 

@@ -5,6 +5,7 @@ exists. Tests hold each formula against the parameters of the real module.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from chemscale.errors import ChemscaleError
 
@@ -79,7 +80,7 @@ def allegro_parameters(depth: int, width: int, radial: int = 20, elements: int =
     # 0e and 1o occur in all, 1e needs one layer on each side, 0o two
     paths = [(0, 0)] * 4 + [(0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2)]
     levels = [min(k, depth - 1 - k) for k in range(depth)]
-    count = sum(p >= a and q >= b for p, q in zip(levels, levels[1:], strict=False) for a, b in paths) + 2
+    count = sum(p >= a and q >= b for p, q in pairwise(levels) for a, b in paths) + 2
     pairs = radial * F + 2 * F * F + 2 * T * F + (F + 2 * T) * F  # basis, embedding, first tensors and environment
     layers = sum(((k + 1) * F + T) * F + F * (F + 2 * T) for k in range(depth)) - 2 * T * F  # the last sends nothing
     return elements * (F + 1) + pairs + layers + T * count + (depth + 1) * F * F + F
