@@ -1,5 +1,7 @@
 """What every potential owes to physics, and parity with schnetpack's own pipeline."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import schnetpack
@@ -7,6 +9,7 @@ import schnetpack.nn as snn
 import torch
 from ase import Atoms
 from ase.build import molecule as ase_molecule
+from molecules import CUTOFF, batch_of, distorted, evaluate
 from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
 from schnetpack.interfaces import AtomsConverter
 from schnetpack.model import NeuralNetworkPotential
@@ -15,36 +18,21 @@ from schnetpack.transform import ASENeighborList
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
-from chemscale.geometries.neighbours import pairs
-from chemscale.models.accounting import parameter_groups
+from chemscale.models.accounting import counted_flops, parameter_groups
 from chemscale.models.potentials import FAMILIES, build_potential, energy_and_forces
 from chemscale.models.shapes import POTENTIAL_PARAMETERS
 
-CUTOFF = 4.0  # Å
-NAMES = ("CH3CH2OH", "NH3", "HCOOH", "C6H6")
-families = pytest.mark.parametrize("family", FAMILIES)
-
-
-def distorted(names=NAMES):
-    generator = np.random.default_rng(0)
-    for name in names:
-        atoms = ase_molecule(name)
-        atoms.positions += generator.normal(scale=0.05, size=atoms.positions.shape)
-        yield atoms
-
-
-def batch_of(molecules, dtype=torch.float64):
-    positions = torch.tensor(np.concatenate([m.positions for m in molecules]), dtype=dtype)
-    n_atoms = torch.tensor([len(m) for m in molecules])
-    i, j = pairs(positions, n_atoms, CUTOFF)
-    return {
-        keys.Z: torch.tensor(np.concatenate([m.numbers for m in molecules])),
-        keys.POSITIONS: positions,
-        keys.N_ATOMS: n_atoms,
-        keys.MOLECULE: torch.arange(len(molecules)).repeat_interleave(n_atoms),
-        keys.PAIR_I: i,
-        keys.PAIR_J: j,
-    }
+HAS_ALLEGRO = find_spec("allegro") is not None
+without = pytest.mark.skipif(not HAS_ALLEGRO, reason="nequip-allegro, the extra `allegro`, is not installed")
+families = pytest.mark.parametrize(
+    "family", [pytest.param(family, marks=[without] if family == "allegro" else []) for family in FAMILIES]
+)
+HEADS = {  # parameters of the readout by depth and width
+    "schnet": lambda depth, width: width * width // 2 + width + 1,
+    "painn": lambda depth, width: width * width // 2 + width + 1,
+    "allegro": lambda depth, width: (depth + 1) * width**2 + width,
+    "spookynet": lambda depth, width: width,
+}
 
 
 @pytest.fixture
@@ -56,11 +44,6 @@ def model(family):
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
     return model
-
-
-def evaluate(model, *molecules):
-    energy, forces = energy_and_forces(model, batch_of(molecules), training=False)
-    return energy.numpy(), forces.numpy()
 
 
 def rotation():
@@ -186,7 +169,8 @@ def test_a_loss_on_forces_trains_every_layer_only_when_training(model):
     forces.square().sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     # forces do not see what adds a constant: the last biases
-    assert [name for name in without if not name.startswith("readout") and "output.linear.bias" not in name] == []
+    constants = ("readout", "shifts", "interactions.0.output.linear.bias", "interactions.1.output.linear.bias")
+    assert [name for name in without if not name.startswith(constants)] == []
     with torch.no_grad():
         energy, forces = energy_and_forces(model, batch, training=False)
     assert not energy.requires_grad and not forces.requires_grad
@@ -199,9 +183,39 @@ def test_parameters_by_group_add_up_to_the_closed_form(family, depth, width):
     model = build_potential(family, depth, width, CUTOFF)
     groups = parameter_groups(model)
     assert sum(groups.values()) == POTENTIAL_PARAMETERS[family](depth, width)
-    assert groups["embedding"] == 100 * width and groups["position"] == 0
-    assert groups["head"] == (width if family == "spookynet" else width * width // 2 + width + 1)
-    assert groups["matrices"] > groups["scalars"] > 0
+    assert groups["embedding"] == 100 * (width + (family == "allegro")) and groups["position"] == 0
+    assert groups["head"] == HEADS[family](depth, width)
+    assert groups["matrices"] > groups["scalars"] >= 0
+    assert POTENTIAL_PARAMETERS[family](depth, width, elements=0) == sum(groups.values()) - groups["embedding"]
+
+
+@families
+def test_flops_of_a_training_step_are_linear_in_atoms_and_pairs(model):
+    """What `PotentialTask` solves from two batches predicts a third."""
+    names = [("H2O",), ("C6H6",), ("CH3CH2OH", "C4H4NH", "HCOOH")]
+    sizes, counts = [], []
+    for batch in (batch_of(list(distorted(group))) for group in names):
+        sizes.append((len(batch[keys.Z]), len(batch[keys.PAIR_I])))
+        counts.append(counted_flops(lambda batch=batch: sum(_squares(model, batch)).backward()))
+    coefficients = np.linalg.solve(sizes[:2], counts[:2])
+    assert (coefficients > 0).all()
+    assert sizes[2] @ coefficients == pytest.approx(counts[2], rel=0.01)
+
+
+def _squares(model, batch):
+    return (x.square().sum() for x in energy_and_forces(model, batch, training=True))
+
+
+@families
+def test_atoms_almost_on_top_of_each_other_have_finite_forces(model):
+    energy, forces = evaluate(model, Atoms("OCH", positions=[[0, 0, 0], [1e-4, 0, 0], [1, 0, 0]]))
+    assert np.isfinite(energy).all() and np.isfinite(forces).all()
+
+
+@pytest.mark.skipif(HAS_ALLEGRO, reason="the extra `allegro` is installed")
+def test_allegro_without_its_extra_says_what_to_install():
+    with pytest.raises(ChemscaleError, match=r"No module named 'allegro'; .* pip install --editable '\.\[allegro\]'"):
+        build_potential("allegro", 2, 16, CUTOFF)
 
 
 def test_painn_has_the_published_number_of_parameters():
@@ -211,7 +225,7 @@ def test_painn_has_the_published_number_of_parameters():
 
 
 def test_an_unknown_family_is_told_the_known_ones():
-    with pytest.raises(ChemscaleError, match="no family of potentials 'dimenet'; there are schnet, painn, spookynet"):
+    with pytest.raises(ChemscaleError, match="'dimenet'; there are schnet, painn, allegro, spookynet"):
         build_potential("dimenet", 2, 16, CUTOFF)
 
 

@@ -10,11 +10,16 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+ALLEGRO_EMBEDDINGS = (
+    "shifts.",
+    "network.radial_chemical_embed.type_embed.center_embed.",
+    "network.radial_chemical_embed.type_embed.neighbor_embed.",
+)
 # where each group lives, by the first part of a parameter's name that matches
 GROUPS = {
-    "embedding": ("tokens.", "representation.embedding", "embedding."),
+    "embedding": ("tokens.", "representation.embedding", "embedding.", *ALLEGRO_EMBEDDINGS),
     "position": ("positions.",),
-    "head": ("readout.",),
+    "head": ("readout.", "network.edge_readout."),
 }
 
 

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
+from chemscale.models.allegro import allegro
 from chemscale.models.schnet_painn import painn, schnet
 from chemscale.models.spookynet import spookynet
 
 FAMILIES: dict[str, Callable[[int, int, float, int], nn.Module]] = {
     "schnet": schnet,
     "painn": painn,
+    "allegro": allegro,
     "spookynet": spookynet,
 }
 

@@ -5,6 +5,7 @@ exists. Tests hold each formula against the parameters of the real module.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from chemscale.errors import ChemscaleError
 
@@ -76,6 +77,19 @@ def painn_parameters(depth: int, width: int, radial: int = 20, elements: int = 1
     return elements * F + depth * (filters + interaction + mixing) + readout_parameters(F)
 
 
+def allegro_parameters(depth: int, width: int, radial: int = 20, elements: int = 100) -> int:
+    """Parameters of nequip's Allegro with l up to 1 and both parities, and of our energies of elements, all groups."""
+    F, T = width, max(4, width // 4)  # scalar and tensor features
+    # a path of a layer's tensor product, by how many layers must precede and follow it for its ends to occur:
+    # 0e and 1o occur in all, 1e needs one layer on each side, 0o two
+    paths = [(0, 0)] * 4 + [(0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2)]
+    levels = [min(k, depth - 1 - k) for k in range(depth)]
+    count = sum(p >= a and q >= b for p, q in pairwise(levels) for a, b in paths) + 2
+    pairs = radial * F + 2 * F * F + 2 * T * F + (F + 2 * T) * F  # basis, embedding, first tensors and environment
+    layers = sum(((k + 1) * F + T) * F + F * (F + 2 * T) for k in range(depth)) - 2 * T * F  # the last sends nothing
+    return elements * (F + 1) + pairs + layers + T * count + (depth + 1) * F * F + F
+
+
 def spookynet_parameters(depth: int, width: int, radial: int = 20, elements: int = 100) -> int:
     """Parameters of our SpookyNet, neutral and without nonlocal attention, all groups."""
     F = width
@@ -94,5 +108,6 @@ def readout_parameters(width: int) -> int:
 POTENTIAL_PARAMETERS = {
     "schnet": schnet_parameters,
     "painn": painn_parameters,
+    "allegro": allegro_parameters,
     "spookynet": spookynet_parameters,
 }

@@ -1,9 +1,9 @@
 """SpookyNet (Unke et al., Nat. Commun. 12, 7273 (2021)), written from the paper for flat batches of molecules.
 
 Atoms see their neighbours through s, p and d functions, whose invariant products feed residual networks. Left out are
-the paper's empirical electrostatics, dispersion and repulsion (partial charges have no labels here, and the screened
-repulsion of nuclei at bonded distances, tens of eV, is a start that a short training does not recover from), and its
-electron configurations, which add nothing to a free vector for each element.
+the paper's empirical electrostatics, dispersion and repulsion: partial charges have no labels here, and the screened
+repulsion of nuclei begins at 3 eV and 9 eV/Å for a C-H bond, which training would first have to undo. Left out are its
+electron configurations too, which add nothing to a free vector for each element.
 
 Nonlocal attention is off unless asked for: every atom of a molecule attends to all others at any distance, so the
 energies of two far molecules do not add. A batch's molecules never attend to each other. Charge and spin are inputs
