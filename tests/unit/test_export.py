@@ -186,7 +186,7 @@ def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
     write_model(tmp_path / "other", "chemgpt-slim", 8, corpus.vocabulary, arm="potential")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("{}")
-    assert "one of hf" in message("record", "onnx", "new")
+    assert "one of hf, ase" in message("record", "onnx", "new")
     assert "not empty and no export of chemscale" in message("record", "hf", "full")
     assert "one of the arm language" in message("other", "hf", "new")
     assert "no such file" in message("nowhere", "hf", "new")

@@ -133,9 +133,11 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--out", type=Path, required=True, help=".parquet with every line, or .npy of the accepted ones")
     _add_gpus(v)
 
-    v = verb("export", verbs.export, "Write a trained language model in the format of another tool.")
+    v = verb("export", verbs.export, "Write a trained model in the format of another tool.")
     v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
-    v.add_argument("--to", required=True, metavar="TARGET", help="hf: a folder that Hugging Face transformers opens")
+    v.add_argument(
+        "--to", required=True, metavar="TARGET", help="hf: a language model for transformers; ase: a potential for ASE"
+    )
     v.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write: new, or an earlier export")
 
     return top
