@@ -96,7 +96,8 @@ def find_bonds(z: np.ndarray, n_atoms: np.ndarray, positions: np.ndarray) -> Bon
 
 def broken(bonds: Bonds, molecules: int, positions: np.ndarray) -> np.ndarray:
     """Whether each molecule (M,) has a bond that has stretched or shrunk by BROKEN, or is nowhere any more."""
-    length = np.linalg.norm(positions[bonds.i] - positions[bonds.j], axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # atoms that flew off to infinity
+        length = np.linalg.norm(positions[bonds.i] - positions[bonds.j], axis=1)
     off = ~(abs(length - bonds.length) <= BROKEN)  # so that NaN is off, too
     return np.bincount(bonds.molecule, off, molecules) > 0
 
