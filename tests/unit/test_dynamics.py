@@ -171,7 +171,7 @@ def test_a_simulation_is_summed_up_and_repeats(trained_potential, minima, tmp_pa
     assert summary == read_json(tmp_path / "a.json")
     assert summary["fingerprint"] == read_json(record / "metrics.json")["fingerprint"]
     found = summary["dynamics"]
-    assert found == summarise(table) and found["simulated_molecules"] == 2
+    assert found == {"simulated_ps": 0.05, **summarise(table)} and found["simulated_molecules"] == 2
     assert found["stability_ps"] == table["stability_ps"].mean() <= 0.05
     assert found["relaxed"] == 1 and 0 < found["relax_rmsd"] < 0.5 and found["relax_energy"] < 200
 

@@ -49,7 +49,7 @@ def simulate(record: Path, minima: Path, out: Path, summary: Path | None = None,
             for atoms, minimum, energy in zip(molecules, starts["minimum"], starts["minimum_energy"], strict=True)
         ]
         table = table.join(pd.DataFrame(compared, index=table.index))
-        content["dynamics"] = summarise(table)
+        content["dynamics"] = {"simulated_ps": how["picoseconds"], **summarise(table)}
     with atomic(out) as path:
         table.to_parquet(path, index=False)
     write_json(summary or out.with_suffix(".json"), content)
@@ -115,11 +115,7 @@ def summarise(table: pd.DataFrame) -> dict[str, float | None]:
     `stability_ps`: that is over all, those censored at the length of the run with it, so that it is a lower bound.
     """
     content = {"simulated_molecules": len(table), "nve_whole": float(table["nve_whole"].mean())}
-    measures = {
-        "nve_drift": table["nve_drift"].abs(),
-        "nve_rms": table["nve_rms"],
-        "stability_ps": table["stability_ps"],
-    }
+    measures = {"nve_drift": table["nve_drift"].abs()} | {name: table[name] for name in ("nve_rms", "stability_ps")}
     content["survived"] = float(table["survived"].mean())
     if "relaxed" in table:
         content["relaxed"] = finite(table["relaxed"].dropna().astype(float).mean())
