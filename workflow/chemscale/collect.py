@@ -18,9 +18,9 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
 
     runs.parquet and runs.csv (one row a cell, with the quality of what it generated or simulated), histories.parquet
-    (one row a point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's rule says
-    for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with
-    the reason.
+    (one row a point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's
+    rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep
+    theirs with the reason.
     """
     rows, histories = [], []
     for name in names:
@@ -52,7 +52,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
 
 
 def _use(record: Path, what: str, metrics: dict) -> dict:
-    """How good the molecules ("quality") or simulations ("dynamics") of a run are; nothing unless of this very model."""
+    """How good the molecules ("quality") or simulations ("dynamics") of a run are; nothing if of another model."""
     path = record.with_name(f"{what}.json")
     if not path.exists():
         return {}
