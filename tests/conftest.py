@@ -42,6 +42,22 @@ def tiny_corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained_potential(tiny_geometries, tmp_path_factory) -> tuple[dict, Path]:
+    """Settings and record of a small SchNet, trained in seconds until bonds hold."""
+    from chemscale.training.cell import train_cell
+
+    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": 300, "maximum": 300}
+    training = {"steps": steps, "evaluations": 5, "patience": 5, "weight_decay": 0.0, "warmup": 0.05, "clip": 1.0}
+    training |= {"schedule": "cosine", "batch_atoms": 60, "cutoff": 4.0, "loss": {"energy": 1.0, "force": 1.0}}
+    cell = {"study": "test", "arm": "potential", "family": "schnet", "depth": 1, "width": 16, "size": "d1-w16"}
+    settings = {**cell, "data": 100, "seed": 0, "learning_rate": 0.01, "tuning": None, "recipe": 1}
+    settings |= {"dataset": str(tiny_geometries), "training": training}
+    directory = tmp_path_factory.mktemp("potential")
+    train_cell(settings, directory / "record", directory / "checkpoints")
+    return settings, directory / "record"
+
+
+@pytest.fixture(scope="session")
 def write_model():
     """A function that puts an untrained ChemGPT into a directory as a run keeps it, and returns it.
 

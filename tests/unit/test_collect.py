@@ -58,6 +58,15 @@ def test_quality_of_generated_molecules_is_that_of_the_very_model(results):
     assert read_table(results / "tables" / "runs.parquet")["wasserstein_logp"].isna().all()
 
 
+def test_simulations_are_columns_like_the_quality(results):
+    for name, identity in zip(CELLS[:2], ("a", "b"), strict=True):
+        path = results / "runs" / name / "metrics.json"
+        write_json(path, read_json(path) | {"fingerprint": identity})
+        content = {"fingerprint": "a", "dynamics": {"nve_drift": 0.5, "relax_rmsd": None}}
+        write_json(results / "runs" / name / "dynamics.json", content)
+    assert collect(results, CELLS, results / "tables")["nve_drift"].dropna().to_dict() == {0: 0.5}
+
+
 def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     trials = [
         {"width": 8, "batch_tokens": 600, "learning_rate": rate, "tse": 1.0, "validation_loss": 1.0}

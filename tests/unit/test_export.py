@@ -187,7 +187,7 @@ def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
     write_model(tmp_path / "unscaled", "chemgpt-slim", 8, corpus.vocabulary, scaled=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("{}")
-    assert "one of hf" in message("record", "onnx", "new")
+    assert "one of hf, ase" in message("record", "onnx", "new")
     assert "not empty and no export of chemscale" in message("record", "hf", "full")
     assert "one of the arm language" in message("other", "hf", "new")
     assert "trained before chemgpt-slim scaled its attention" in message("unscaled", "hf", "new")

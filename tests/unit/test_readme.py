@@ -35,6 +35,18 @@ def test_every_verb_named_is_one(checkout):
     assert "train" in named and named <= set(verbs)
 
 
+def test_the_ase_example_runs(checkout, trained_potential, tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", text(checkout, "README.md"), re.DOTALL)
+    (record,) = re.findall(r'PotentialCalculator\("([^"]+)"\)', code)
+    (tmp_path / record).parent.mkdir(parents=True)
+    (tmp_path / record).symlink_to(trained_potential[1])
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    printed = dict(re.findall(r"([a-z ]+|after 100 fs): (-\d+\.\d+) eV", capsys.readouterr().out))
+    relaxed, before, after = (float(printed[key]) for key in ("relaxed", "before", "after 100 fs"))
+    assert before > relaxed and abs(after - before) < 0.02
+
+
 def test_every_key_of_the_schema_is_explained(checkout):
     schema = yaml.safe_load((checkout / "workflow" / "schemas" / "config.schema.yaml").read_text())
     explained = text(checkout, "config/README.md")

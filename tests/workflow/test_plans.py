@@ -12,8 +12,8 @@ from clones import SMOKE, plan, snakemake
 PAPER = "config/studies/paper.yaml"
 REFERENCE = "config/studies/reference.yaml"
 FIGURES = {"draw_language": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
-GENERATION = {"properties": 1, "generate": 6}
-SMOKE_FIGURES = FIGURES | {"draw_generation": 1}
+USE = {"properties": 1, "generate": 6, "minima": 1, "simulate": 9}
+SMOKE_FIGURES = FIGURES | {"draw_generation": 1, "draw_dynamics": 1}
 SCALING = {"collect": 1, "fit": 2}
 SMOKE_TRAINING = {"tune": 3, "train": 15}
 EMBEDDED = {"fetch_molecules": 1, "encode": 1, "label": 1}
@@ -24,10 +24,10 @@ EMBEDDED = {"fetch_molecules": 1, "encode": 1, "label": 1}
     [
         ("data", EMBEDDED | {"data": 1}),
         ("training", EMBEDDED | SMOKE_TRAINING | {"training": 1}),
-        ("fits", EMBEDDED | SMOKE_TRAINING | GENERATION | SCALING | {"fits": 1}),
-        ("figures", EMBEDDED | SMOKE_TRAINING | GENERATION | SCALING | SMOKE_FIGURES | {"figures": 1}),
-        ("report", EMBEDDED | SMOKE_TRAINING | GENERATION | SCALING | SMOKE_FIGURES | {"write_report": 1, "report": 1}),
-        ("all", EMBEDDED | SMOKE_TRAINING | GENERATION | SCALING | SMOKE_FIGURES | {"write_report": 1, "all": 1}),
+        ("fits", EMBEDDED | SMOKE_TRAINING | USE | SCALING | {"fits": 1}),
+        ("figures", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"figures": 1}),
+        ("report", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"write_report": 1, "report": 1}),
+        ("all", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"write_report": 1, "all": 1}),
     ],
 )
 @pytest.mark.parametrize("profile", [(), ("--profile", "profiles/local-gpu"), ("--profile", "slurm")], ids=str)

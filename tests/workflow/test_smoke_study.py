@@ -12,7 +12,7 @@ import pytest
 import yaml
 from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
 
-FIGURES = ["language-data", "language-size", "generation", "potential-data", "potential-unseen"]
+FIGURES = ["language-data", "language-size", "generation", "potential-data", "potential-unseen", "dynamics"]
 FIGURES += ["training-curves", "learning-rates", "performance-estimation"]
 FIGURES += ["forecast", "conventions", "compute-frontier"]
 LANGUAGE = {f"language/chemgpt-slim/w{width}/{data}/seed0" for width in (8, 16) for data in (100, 300, 900)}
@@ -21,7 +21,8 @@ POTENTIAL = {
     for size in ("schnet/d2-w8", "schnet/d2-w16", "painn/d2-w8")
     for data in (20, 60, 180)
 }
-DRAWN = {"draw_language": 1, "draw_generation": 1, "draw_potential": 1, "draw_training": 1, "draw_scaling": 1}
+DRAWN = {"draw_language": 1, "draw_generation": 1, "draw_potential": 1, "draw_dynamics": 1}
+DRAWN |= {"draw_training": 1, "draw_scaling": 1}
 FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_report": 1, "all": 1}
 
 
@@ -57,6 +58,9 @@ def test_everything_asked_for_is_there(study):
     quality = runs[runs["arm"] == "language"].filter(regex="^(generated|training_div|wasserstein)_?")
     assert quality.shape == (6, 15) and quality["generated_molecules"].eq(40).all()
     assert quality["wasserstein_logp_floor"].between(0, 5).all()
+    simulated = runs[runs["arm"] == "potential"]
+    assert simulated["simulated_molecules"].eq(2).all() and simulated["stability_ps"].between(0.005, 0.05).all()
+    assert simulated["nve_rms"].notna().any() and simulated["relaxed"].between(0, 1).all()
     for arm, families in (("language", {"chemgpt-slim"}), ("potential", {"schnet", "painn"})):
         fits = json.loads((results / "fits" / f"{arm}.json").read_text())
         assert {entry["family"] for entry in fits["curves"] + fits["not_fitted"]} == families
@@ -113,10 +117,11 @@ def test_edited_code_trains_nothing(copy):
 def test_a_changed_configuration_trains_exactly_its_cells(study, change, trained, tuned):
     output = snakemake(study, "--dry-run", "--configfile", changed(study, change))
     assert cells(output) == trained
-    generated = sum(name.startswith("language/") and name.endswith("/seed0") for name in trained)
-    expected = {"train": len(trained), "tune": tuned, "generate": generated, **FROM_RECORDS_ON}
+    used = [name.split("/")[0] for name in trained if name.endswith("/seed0")]
+    used = {"generate": used.count("language"), "simulate": used.count("potential")}
+    expected = {"train": len(trained), "tune": tuned, **used, **FROM_RECORDS_ON}
     if not trained:
-        for rule in ("collect", "draw_training", "draw_generation"):  # the runs are the same
+        for rule in ("collect", "draw_training", "draw_generation", "draw_dynamics"):  # the runs are the same
             del expected[rule]
     assert jobs_by_rule(output) == {rule: count for rule, count in expected.items() if count}
 

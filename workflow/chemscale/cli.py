@@ -84,6 +84,30 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--summary", type=Path, help="JSON file to write; default: OUT with the suffix .json")
     _add_gpus(v)
 
+    v = verb("minima", verbs.minima, "Pick molecules that potentials are simulated on, and relax them by xTB.")
+    v.add_argument("store", type=Path, help="directory of the dataset, after label or ingest")
+    v.add_argument("--molecules", type=int, default=16, help="of those kept whole out of training")
+    v.add_argument("--seed", type=int, default=0, help="of which ones")
+    v.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+
+    v = verb("simulate", verbs.simulate, "Run dynamics and relaxations with a trained potential and judge them.")
+    v.add_argument("model", type=Path, help="record of a potential cell, or its model.safetensors")
+    v.add_argument("minima", type=Path, help="molecules to start from, by that verb")
+    v.add_argument("--temperature", type=float, default=500.0, help="in K")
+    v.add_argument("--picoseconds", type=float, default=0.5, help="length of the dynamics")
+    v.add_argument("--step", type=float, default=0.5, help="time step in fs")
+    v.add_argument("--seed", type=int, default=0, help="of velocities and of the heat bath")
+    v.add_argument("--out", type=Path, required=True, help="Parquet file to write, a row a molecule")
+    v.add_argument("--summary", type=Path, help="JSON file to write; default: OUT with the suffix .json")
+    _add_gpus(v)
+
+    v = verb("evaluate", verbs.evaluate, "Say a trained potential's errors on any geometries, by split and by size.")
+    v.add_argument("model", type=Path, help="record of a potential cell, or its model.safetensors")
+    v.add_argument("store", type=Path, help="directory of a dataset, after label or ingest")
+    v.add_argument("--structures", type=int, help="at most, of each split; default: all")
+    v.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    _add_gpus(v)
+
     v = verb("collect", verbs.collect, "Gather the records of a study's cells into one table.")
     v.add_argument("results", type=Path, help="directory of the study's results")
     v.add_argument(
@@ -133,9 +157,11 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--out", type=Path, required=True, help=".parquet with every line, or .npy of the accepted ones")
     _add_gpus(v)
 
-    v = verb("export", verbs.export, "Write a trained language model in the format of another tool.")
+    v = verb("export", verbs.export, "Write a trained model in the format of another tool.")
     v.add_argument("model", type=Path, help="record of a run, or its model.safetensors")
-    v.add_argument("--to", required=True, metavar="TARGET", help="hf: a folder that Hugging Face transformers opens")
+    v.add_argument(
+        "--to", required=True, metavar="TARGET", help="hf: a language model for transformers; ase: a potential for ASE"
+    )
     v.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write: new, or an earlier export")
 
     return top

@@ -17,10 +17,10 @@ LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map 
 def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
 
-    runs.parquet and runs.csv (one row a cell, with the quality of what it generated), histories.parquet (one row a
-    point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's rule says
-    for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with
-    the reason.
+    runs.parquet and runs.csv (one row a cell, with the quality of what it generated or simulated), histories.parquet
+    (one row a point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's
+    rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep
+    theirs with the reason.
     """
     rows, histories = [], []
     for name in names:
@@ -33,7 +33,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
             continue
         metrics = read_json(record)
         row |= {key: value for key, value in metrics.items() if key not in NESTED}
-        rows.append(row | _quality(record.with_name("quality.json"), metrics))
+        rows.append(row | _use(record, "quality", metrics) | _use(record, "dynamics", metrics))
         histories.append(pd.read_parquet(record.with_name("history.parquet")).assign(cell=name))
     table = pd.DataFrame(rows)
     if not histories:
@@ -51,12 +51,13 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     return table
 
 
-def _quality(path: Path, metrics: dict) -> dict:
-    """How good the generated molecules of a run are; nothing without them, and if another model generated them."""
+def _use(record: Path, what: str, metrics: dict) -> dict:
+    """How good the molecules ("quality") or simulations ("dynamics") of a run are; nothing if of another model."""
+    path = record.with_name(f"{what}.json")
     if not path.exists():
         return {}
     content = read_json(path)
-    return content["quality"] if content["fingerprint"] == metrics["fingerprint"] else {}
+    return content[what] if content["fingerprint"] == metrics["fingerprint"] else {}
 
 
 def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:

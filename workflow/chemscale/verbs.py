@@ -120,6 +120,31 @@ def generate(options: argparse.Namespace) -> None:
     print(json.dumps(summary, indent=2))
 
 
+def minima(options: argparse.Namespace) -> None:
+    from chemscale.training.throughput import one_thread
+
+    one_thread()
+    from chemscale.geometries.store import open_geometries
+    from chemscale.use.relaxation import write_minima
+
+    write_minima(open_geometries(options.store), options.molecules, options.seed, options.out)
+
+
+def simulate(options: argparse.Namespace) -> None:
+    lease = _prepare_training(options)  # noqa: F841
+    from chemscale.use.simulate import simulate
+
+    how = {name: getattr(options, name) for name in ("temperature", "picoseconds", "step", "seed")}
+    print(json.dumps(simulate(options.model, options.minima, options.out, options.summary, **how), indent=2))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    lease = _prepare_training(options)  # noqa: F841
+    from chemscale.use.evaluate import evaluate
+
+    print(json.dumps(evaluate(options.model, options.store, options.out, options.structures), indent=2))
+
+
 def collect(options: argparse.Namespace) -> None:
     from chemscale.collect import collect
 

@@ -30,6 +30,12 @@ QUALITIES = [
     for cell in CELLS.values()
     if GENERATES and cell.arm == "language" and cell.seed == 0
 ]
+SIMULATES = "simulate" in config.get("potential", {})
+DYNAMICS = [
+    f"results/{config['study']}/runs/{cell.name}/dynamics.json"
+    for cell in CELLS.values()
+    if SIMULATES and cell.arm == "potential" and cell.seed == 0
+]
 
 
 def datasets_from(arm, *sources):
@@ -135,6 +141,19 @@ def qualities_to_collect(wildcards):
     return QUALITIES
 
 
+def dynamics_to_collect(wildcards):
+    """What simulations said of the potentials; with `results_source: finished`, where it is there."""
+    if config["results_source"] == "finished":
+        return [dynamics for dynamics in DYNAMICS if Path(dynamics).exists()]
+    return DYNAMICS
+
+
+def molecules_to_simulate(wildcards):
+    """The held-out molecules that every potential of the study is simulated on."""
+    potential = config["potential"]
+    return f"results/data/{potential['dataset']}/minima-{potential['simulate']['molecules']}.parquet"
+
+
 def training_properties(wildcards):
     """Properties of the training molecules that generated ones are compared with."""
     language = config["language"]
@@ -162,6 +181,7 @@ def figures_of_study(wildcards):
     }
     files = [file for arm in ARMS for file in drawn[arm]]
     files += ["generation.svg"] if GENERATES else []
+    files += ["dynamics.svg"] if SIMULATES else []
     files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]

@@ -105,6 +105,35 @@ rule draw_potential:
         """
 
 
+rule draw_dynamics:
+    """How good dynamics and minima of the potentials are, against data."""
+    input:
+        notebook="workflow/notebooks/dynamics.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+    output:
+        notebook="results/{study}/figures/dynamics.ipynb",
+        dynamics=report(
+            "results/{study}/figures/dynamics.svg",
+            category="Potential",
+            caption="../report/dynamics.rst",
+            labels={"figure": "Dynamics and minima, per family and capacity"},
+        ),
+    log:
+        "logs/{study}/draw/dynamics.log",
+    benchmark:
+        "logs/{study}/draw/dynamics.tsv"
+    localrule: True
+    conda:
+        "../../envs/chemscale.yaml"
+    params:
+        figures=subpath(output.notebook, parent=True),
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p runs {input.runs:q} -p figures {params.figures:q} &>{log:q}
+        """
+
+
 rule draw_training:
     """Training curves of every cell, and the sweeps behind the learning rates."""
     input:

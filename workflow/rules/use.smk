@@ -1,6 +1,7 @@
 """Use: what trained models are good for.
 
-OUTPUTS: results/{study}/runs/<cell>/samples.parquet, quality.json; results/data/{dataset}/properties-{molecules}.parquet
+OUTPUTS: results/{study}/runs/<cell>/samples.parquet, quality.json, and simulations.parquet, dynamics.json;
+results/data/{dataset}/properties-{molecules}.parquet and minima-{molecules}.parquet
 """
 
 
@@ -66,4 +67,66 @@ rule generate:
         chemscale generate {params.record:q} --number {params.molecules} --temperature {params.temperature} \
             --max-tokens {params.max_tokens} --corpus {params.corpus:q} --properties {input.properties:q} \
             --out {output.samples:q} --summary {output.quality:q} --gpus {resources.gpu} &>{log:q}
+        """
+
+
+rule minima:
+    """Pick the held-out molecules that potentials are simulated on, and relax them by the method of the labels."""
+    input:
+        store="results/data/{dataset}/geometries.json",
+    output:
+        minima="results/data/{dataset}/minima-{molecules}.parquet",
+    log:
+        "logs/data/{dataset}/minima-{molecules}.log",
+    benchmark:
+        "logs/data/{dataset}/minima-{molecules}.tsv"
+    wildcard_constraints:
+        dataset=datasets_from("potential"),
+        molecules="[0-9]+",
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        directory=subpath(input.store, parent=True),
+    shell:
+        r"""
+        chemscale minima {params.directory:q} --molecules {wildcards.molecules} --out {output.minima:q} &>{log:q}
+        """
+
+
+rule simulate:
+    """Run dynamics and relaxations of held-out molecules with a trained potential, and judge them."""
+    input:
+        metrics="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/metrics.json",
+        model="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/model.safetensors",
+        minima=molecules_to_simulate,
+    output:
+        simulations="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/simulations.parquet",
+        dynamics="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/dynamics.json",
+    log:
+        "logs/{study}/simulate/{arm}/{family}/{size}/{data}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/simulate/{arm}/{family}/{size}/{data}/seed{seed}.tsv"
+    wildcard_constraints:
+        arm="potential",
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 1
+    resources:
+        mem_mb=cell_memory,
+        runtime=60,
+        gpu=lambda wildcards: min(1, cell_gpu(wildcards)),
+    params:
+        record=subpath(input.metrics, parent=True),
+        temperature=lambda wildcards: config["potential"]["simulate"]["temperature"],
+        picoseconds=lambda wildcards: config["potential"]["simulate"]["picoseconds"],
+        step=lambda wildcards: config["potential"]["simulate"]["step_fs"],
+    shell:
+        r"""
+        chemscale simulate {params.record:q} {input.minima:q} --temperature {params.temperature} \
+            --picoseconds {params.picoseconds} --step {params.step} --out {output.simulations:q} \
+            --summary {output.dynamics:q} --gpus {resources.gpu} &>{log:q}
         """

@@ -1,11 +1,16 @@
 """Model cards: what an exported model is, was trained on and does, in as far as its record says so."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
 
 from chemscale import __version__
 from chemscale.files import read_json
 from chemscale.models.accounting import non_embedding, parameter_groups
 from chemscale.models.chemgpt import ChemGPT
+from chemscale.use.models import Potential
 
 CARD = """---
 library_name: transformers
@@ -58,21 +63,81 @@ smiles = [selfies.decoder(molecule) for molecule in found]
 """
 
 
+POTENTIAL_CARD = """---
+tags: [chemistry, interatomic-potential, ase]
+---
+
+# {family}, depth {depth}, width {width}, exported by chemscale {chemscale}
+
+A neural potential of isolated molecules: energies in eV, references of the atoms included, and forces in eV/Å, their
+exact negative gradient.
+
+| | |
+|---|---|
+{rows}
+
+## Use
+
+With chemscale installed, in this folder:
+
+```python
+from ase.build import molecule
+from ase.optimize import BFGS
+from calculator import calculator
+
+atoms = molecule("{example}")
+atoms.calc = calculator()
+BFGS(atoms, logfile=None).run(fmax=0.05, steps=100)
+print(atoms.get_potential_energy(), "eV")
+```
+
+From anywhere: `PotentialCalculator("…/model.safetensors")` of `chemscale.use.calculator`.
+
+## Limits
+
+- No periodic boundary conditions, charges or spins; elements other than those above are refused.
+- Energies are right for geometries like those trained on, and nothing warns of others. Energies of different methods
+  differ by hundreds of eV: compare within the model only.
+- The licence of the training data is not in the record, and it may bind this model: look it up before passing it on.
+"""
+
+
 def card(path: Path, model: ChemGPT, description: dict) -> str:
     """Markdown of `README.md` for the model of the record `path`, or of a weights file alone, which says less."""
-    record = path if path.is_dir() else path.parent
-    rows = _facts(model, description)
-    if (record / "metrics.json").is_file():
-        rows |= _training(read_json(record / "metrics.json"), read_json(record / "settings.json"))
     major = int(description["selfies"].split(".")[0])
     return CARD.format(
         width=model.shape.width,
         chemscale=__version__,
-        rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
+        rows=_rows(_facts(model, description), path, _training),
         selfies=description["selfies"],
         major=major,
         next=major + 1,
     )
+
+
+def potential_card(path: Path, potential: Potential, description: dict) -> str:
+    """Markdown of `README.md` for the potential of the record `path`, or of a weights file alone, which says less."""
+    groups = parameter_groups(potential.model)
+    known = [chemical_symbols[z] for z in np.flatnonzero(~np.isnan(potential.references))]
+    facts = {
+        "elements": ", ".join(known),
+        "cutoff": f"{potential.cutoff} Å",
+        "parameters": f"{sum(groups.values()):,}, of them {non_embedding(groups):,} not in embeddings",
+    }
+    return POTENTIAL_CARD.format(
+        **{name: description[name] for name in ("family", "depth", "width")},
+        chemscale=__version__,
+        rows=_rows(facts, path, _potential_training),
+        example="CH4" if {"H", "C"} <= set(known) else known[0],
+    )
+
+
+def _rows(facts: dict[str, str], path: Path, training: Callable[[dict, dict], dict[str, str]]) -> str:
+    """A table's rows: facts of the model, and of its training where the record is there."""
+    record = path if path.is_dir() else path.parent
+    if (record / "metrics.json").is_file():
+        facts = facts | training(read_json(record / "metrics.json"), read_json(record / "settings.json"))
+    return "\n".join(f"| {name} | {value} |" for name, value in facts.items())
 
 
 def _facts(model: ChemGPT, description: dict) -> dict[str, str]:
@@ -98,5 +163,23 @@ def _training(metrics: dict, settings: dict) -> dict[str, str]:
         facts["test loss"] = (
             f"{metrics['test_loss']:.4f} ± {metrics['test_loss_se']:.4f} nats per token (standard error); "
             f"{metrics['unigram_entropy']:.4f} by the frequencies of symbols alone"
+        )
+    return facts
+
+
+def _potential_training(metrics: dict, settings: dict) -> dict[str, str]:
+    facts = {
+        "trained on": f"{metrics['train_structures']:,} structures ({metrics['train_force_labels']:,} components of "
+        f"forces) of the dataset `{Path(settings['dataset']).name}`, study `{metrics['study']}`",
+        "training": f"{metrics['status']}, {metrics['reason'] or metrics['ended']}",
+    }
+    if metrics["status"] == "finished":
+        facts["test errors"] = (
+            f"forces {metrics['test_force_mae']:.4f} ± {metrics['test_force_mae_se']:.4f} eV/Å (standard error); "
+            f"{metrics['zero_force_mae']:.4f} without any; energies {1000 * metrics['test_energy_mae']:.2f} meV an atom"
+        )
+        facts["on molecules never trained on"] = (
+            f"forces {metrics['unseen_force_mae']:.4f} ± {metrics['unseen_force_mae_se']:.4f} eV/Å, "
+            f"energies {1000 * metrics['unseen_energy_mae']:.2f} meV an atom"
         )
     return facts

@@ -1,9 +1,11 @@
 """Trained models in the formats of other tools.
 
 Hugging Face transformers: ChemGPT is a GPT-Neo, so its weights need other names and no more. All files are written
-without transformers, which only those who open the folder need.
+without transformers, which only those who open the folder need. ASE: a potential keeps its weights as they are, and
+gets a module beside them that makes the calculator.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from chemscale import __version__
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, write_json
 from chemscale.models.chemgpt import ChemGPT
-from chemscale.use.cards import card
-from chemscale.use.models import load_chemgpt, read_model
+from chemscale.use.cards import card, potential_card
+from chemscale.use.models import load_chemgpt, load_potential, read_model
 from chemscale.use.tokenizer import SPECIAL_IDS, tokenizer, tokenizer_config
 
 
@@ -23,7 +25,7 @@ def export(path: Path | str, to: str, out: Path | str) -> None:
     """Write the trained model of the record `path` into the folder `out`, in the format `to`, one of TARGETS.
 
     An earlier export in `out` is replaced, files of other origin beside it stay. Raises ChemscaleError for an unknown
-    target, for a folder that holds anything but an export, and for whatever `load_chemgpt` refuses.
+    target, for a folder that holds anything but an export, and for whatever loading the model refuses.
     """
     path, out = Path(path), Path(out)
     if to not in TARGETS:
@@ -47,7 +49,32 @@ def export_hf(path: Path, out: Path) -> None:
         temporary.write_text(card(path, model, description))
 
 
-TARGETS = {"hf": export_hf}
+def export_ase(path: Path, out: Path) -> None:
+    """Write a folder with the weights of a potential, a module that makes a calculator of ASE of them, and a card."""
+    potential = load_potential(path)
+    description, weights = read_model(path, "potential")
+    write_json(out / "config.json", {"chemscale": {"version": __version__}, **description})
+    with atomic(out / "model.safetensors") as temporary:
+        save_file(weights, temporary, metadata={"chemscale": json.dumps(description)})
+    with atomic(out / "calculator.py") as temporary:
+        temporary.write_text(CALCULATOR)
+    with atomic(out / "README.md") as temporary:
+        temporary.write_text(potential_card(path, potential, description))
+
+
+TARGETS = {"hf": export_hf, "ase": export_ase}
+
+CALCULATOR = '''"""The potential of this folder as a calculator of ASE; needs chemscale."""
+
+from pathlib import Path
+
+from chemscale.use.calculator import PotentialCalculator
+
+
+def calculator(**options) -> PotentialCalculator:
+    """Energies in eV, forces in eV/Å; dtype="float64" for tight relaxations and finite differences."""
+    return PotentialCalculator(Path(__file__).with_name("model.safetensors"), **options)
+'''
 
 
 def configuration(model: ChemGPT) -> dict:

@@ -3,8 +3,13 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import torch
+from ase.data import chemical_symbols
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from chemscale.errors import ChemscaleError
 from chemscale.models.chemgpt import ChemGPT
@@ -25,6 +30,33 @@ def load_chemgpt(path: Path | str) -> tuple[ChemGPT, list[str]]:
     model = ChemGPT(shape, len(description["vocabulary"]))
     model.load_state_dict(weights)
     return model.eval(), description["vocabulary"]
+
+
+class Potential(NamedTuple):
+    """A trained potential: its module gives energies less the sum of its atoms' references."""
+
+    model: nn.Module
+    references: np.ndarray  # (119,), eV by atomic number; NaN: an element it has not seen
+    cutoff: float  # Å
+
+
+def load_potential(path: Path | str, dtype: torch.dtype = torch.float32) -> Potential:
+    """A trained potential, in evaluation mode on the CPU, computing in `dtype`.
+
+    `path` is the record of a run, or its `model.safetensors`. Raises ChemscaleError for a file that is missing,
+    damaged, not written by chemscale or of the other arm.
+    """
+    # schnetpack is a second's import that a language model need not wait for
+    from chemscale.models.potentials import build_potential
+
+    description, weights = read_model(path, "potential")
+    model = build_potential(*(description[key] for key in ("family", "depth", "width", "cutoff")))
+    model.load_state_dict(weights)
+    references = np.full(len(chemical_symbols), np.nan)
+    for z, energy in description["references"].items():  # JSON has made text of the numbers
+        references[int(z)] = energy
+    # without gradients of weights, forces are a tenth faster
+    return Potential(model.to(dtype).eval().requires_grad_(False), references, description["cutoff"])
 
 
 def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:

@@ -1,0 +1,89 @@
+"""A trained potential's errors on any store of geometries: other molecules, larger ones, hotter ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from chemscale.errors import ChemscaleError
+from chemscale.files import write_json
+from chemscale.geometries.batches import cut
+from chemscale.geometries.store import SPLITS, Geometries, open_geometries
+from chemscale.scaling.summary import finite
+from chemscale.use.energies import energies_and_forces, require_known
+from chemscale.use.models import Potential, load_potential
+
+BATCH_ATOMS = 512
+
+
+def evaluate(record: Path, store: Path, out: Path, structures: int | None = None) -> dict:
+    """Write the errors of a trained potential on a store, at most `structures` of each split; return what is written.
+
+    `splits` has the `errors` of each split, `by_heavy_atoms` within it those of molecules of each size. Raises
+    ChemscaleError for an element the potential has not seen.
+    """
+    if structures is not None and structures < 1:
+        raise ChemscaleError(f"--structures {structures}: right would be at least 1")
+    potential, geometries = load_potential(record), open_geometries(store)
+    potential.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    splits = {}
+    for split in SPLITS:
+        count = min(geometries.header["structures"][split], structures or np.inf)
+        if not count:
+            continue
+        table = structure_errors(potential, geometries, geometries.rows(split, count))
+        sizes = {str(heavy): errors(of_size) for heavy, of_size in table.groupby("heavy_atoms")}
+        splits[split] = errors(table) | {"by_heavy_atoms": sizes}
+    content = {"model": str(record), "store": geometries.header["name"], "method": geometries.header["method"]}
+    content |= {"store_fingerprint": geometries.header["fingerprint"], "splits": splits}
+    write_json(out, content)
+    return content
+
+
+def structure_errors(potential: Potential, geometries: Geometries, rows: np.ndarray) -> pd.DataFrame:
+    """One row a structure: sizes, error of energy per atom (eV), sums over components of forces of errors and labels.
+
+    `absolute` and `label` sum absolute values (eV/Å), `square` squares (eV²/Å²).
+    """
+    require_known(potential, geometries.z[geometries.atoms(rows)], str(geometries.directory))
+    parts = []
+    for part in cut(geometries.n_atoms(rows), BATCH_ATOMS):
+        atoms, n_atoms = geometries.atoms(rows[part]), geometries.n_atoms(rows[part])
+        z, labels = geometries.z[atoms], geometries.forces[atoms].astype(float)
+        energy, forces = energies_and_forces(potential, z, n_atoms, geometries.positions[atoms])
+        first = np.cumsum(n_atoms) - n_atoms
+        parts.append(pd.DataFrame({
+            "atoms": n_atoms,
+            "heavy_atoms": np.add.reduceat((z > 1).astype(int), first),
+            "energy": (energy - geometries.energy[rows[part]]) / n_atoms,
+            "absolute": np.add.reduceat(abs(forces - labels).sum(1), first),
+            "square": np.add.reduceat(np.square(forces - labels).sum(1), first),
+            "label": np.add.reduceat(abs(labels).sum(1), first),
+        }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def errors(table: pd.DataFrame) -> dict[str, float | None]:
+    """Errors over the structures of `structure_errors`: energies in eV per atom, forces in eV/Å.
+
+    Every component of a force counts alike. Standard errors (`_se`) are over structures, the unit that was sampled.
+    `zero_force_mae` is the error of a potential that predicts no force.
+    """
+    components = 3 * table["atoms"]
+    mae, mse = table["absolute"].sum() / components.sum(), table["square"].sum() / components.sum()
+
+    def ratio_error(sums: pd.Series, ratio: float) -> float:
+        return float(np.sqrt(np.square(sums - ratio * components).sum()) / components.sum())
+
+    return {
+        "structures": len(table),
+        "energy_mae": float(table["energy"].abs().mean()),
+        "energy_mae_se": finite(table["energy"].abs().sem()),
+        "energy_rmse": float(np.sqrt(table["energy"].pow(2).mean())),
+        "force_mae": float(mae),
+        "force_mae_se": ratio_error(table["absolute"], mae),
+        "force_rmse": float(np.sqrt(mse)),
+        "force_rmse_se": ratio_error(table["square"], mse) / (2 * float(np.sqrt(mse))) if mse else 0.0,
+        "zero_force_mae": float(table["label"].sum() / components.sum()),
+    }
