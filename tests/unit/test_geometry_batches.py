@@ -10,7 +10,8 @@ from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, cut, epoch_batches, evaluation_batches, gather
 from chemscale.geometries.neighbours import pairs
 from chemscale.geometries.references import fit_references
-from chemscale.geometries.store import Block, flatten, open_geometries, write_store
+from chemscale.geometries.store import open_geometries
+from chemscale.geometries.writing import Block, write_store
 
 SIZES = [1, 7, 2, 12, 5]
 CUTOFF = 2.5
@@ -24,11 +25,10 @@ def geometries(tmp_path_factory):
     for k, size in enumerate(SIZES * 3):
         shape = (8, size, 3)
         z = generator.choice([1, 6, 8], size=size)
-        blocks.append(
-            Block(z, generator.normal(size=shape) * 2, generator.normal(size=8), generator.normal(size=shape), [k] * 8)
-        )
+        positions = np.arange(size)[:, None] * [1.0, 0.5, 0.2] + generator.normal(size=shape) / 10
+        blocks.append(Block(z, positions, generator.normal(size=8), generator.normal(size=shape), [k] * 8))
     entry = {"unseen_molecules": 2, "test": 11, "validation": 7, "seed": 0, "max_failure_share": 0}
-    write_store(directory, "random", entry, flatten(blocks), [""] * 15, [], {})
+    write_store(directory, "random", entry, blocks, [""] * 15, [], {})
     return open_geometries(directory)
 
 

@@ -1,18 +1,13 @@
-"""The store: splits, nested subsets, damage; reference energies; ingestion of ANI-1x."""
+"""The store: splits, nested subsets, damage; reference energies."""
 
-from pathlib import Path
-
-import ase.units as units
-import h5py
 import numpy as np
 import pytest
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.ingest import ingest
 from chemscale.geometries.references import fit_references, require_elements, subtract
-from chemscale.geometries.store import ARRAYS, Block, flatten, open_geometries, write_store
+from chemscale.geometries.store import ARRAYS, open_geometries
+from chemscale.geometries.writing import Block, write_store
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "forces"
 ENTRY = {"unseen_molecules": 3, "test": 20, "validation": 10, "seed": 0, "max_failure_share": 0.05}
 ATOMIC = {1: -13.6, 6: -1030.0, 7: -1485.0, 8: -2042.0}  # eV
 
@@ -24,12 +19,13 @@ def additive_blocks(molecules=12, each=10):
         z = generator.choice(list(ATOMIC), size=generator.integers(2, 9))
         shape = (each, len(z), 3)
         energy = np.full(each, sum(ATOMIC[a] for a in z))
-        yield Block(z, generator.normal(size=shape), energy, generator.normal(size=shape), np.full(each, k))
+        positions = generator.normal(size=shape) / 10 + 2 * np.arange(len(z))[:, None]
+        yield Block(z, positions, energy, generator.normal(size=shape), np.full(each, k))
 
 
 def written(directory, entry=ENTRY):
     blocks = list(additive_blocks())
-    return write_store(directory, "additive", entry, flatten(blocks), [f"m{k}" for k in range(12)], [], {})
+    return write_store(directory, "additive", entry, blocks, [f"m{k}" for k in range(12)], [], {})
 
 
 @pytest.fixture
@@ -120,8 +116,8 @@ def test_references_of_additive_energies_are_exact(geometries):
 
 
 def test_references_look_at_the_training_rows_only(tmp_path):
-    arrays = flatten(list(additive_blocks()))
-    header = write_store(tmp_path, "additive", ENTRY, arrays, ["m"] * 12, [], {})
+    blocks = list(additive_blocks())
+    header = write_store(tmp_path, "additive", ENTRY, blocks, ["m"] * 12, [], {})
     geometries = open_geometries(tmp_path)
     energy = geometries.energy.copy()
     energy[: header["structures"]["unseen"]] += 1e6
@@ -139,100 +135,3 @@ def test_an_element_without_reference_is_named(geometries):
     require_elements(references, changed, changed.rows("validation"))
     with pytest.raises(ChemscaleError, match="tested hold F, those to be trained on only H, C, N, O"):
         require_elements(references, changed, changed.rows("test"))
-
-
-ANI = {
-    **ENTRY,
-    "source": "ani1x",
-    "method": "wB97X/6-31G*",
-    "energy": "wb97x_dz.energy",
-    "forces": "wb97x_dz.forces",
-    "energy_unit": "hartree",
-    "forces_unit": "hartree/angstrom",
-    "unseen_molecules": 1,
-    "test": 1,
-    "validation": 1,
-}
-
-
-@pytest.fixture
-def ani_file(tmp_path):
-    """Two formulas; in the second, two molecules, and one geometry each without energy and without forces."""
-    path = tmp_path / "ani.h5"
-    generator = np.random.default_rng(0)
-    with h5py.File(path, "w") as file:
-        for formula, z, count in (("H2O1", [8, 1, 1], 4), ("C1H2", [6, 1, 1], 6)):
-            group = file.create_group(formula)
-            group["atomic_numbers"] = np.array(z, np.uint8)
-            group["coordinates"] = generator.normal(size=(count, 3, 3)).astype(np.float32)
-            group["wb97x_dz.energy"] = np.linspace(-40, -39, count)
-            group["wb97x_dz.forces"] = generator.normal(size=(count, 3, 3)).astype(np.float32)
-        file["C1H2/wb97x_dz.energy"][1] = np.nan
-        file["C1H2/wb97x_dz.forces"][2, 0, 0] = np.nan
-        file["C1H2"]["smiles"] = np.array([b"[CH2]"] * 3 + [b"[C]([H])[H]"] * 3)
-    return path
-
-
-def test_ingest_converts_once_masks_and_counts(ani_file, tmp_path):
-    header = ingest("ani", ANI, ani_file, tmp_path / "store")
-    assert header["structures"]["total"] == 8 and header["not_computed"] == 2
-    assert header["molecules"] == 3 and header["method"] == "wB97X/6-31G*"
-    geometries = open_geometries(tmp_path / "store")
-    with h5py.File(ani_file) as file:
-        water = file["H2O1/coordinates"][:]
-        energies, forces = file["H2O1/wb97x_dz.energy"][:], file["H2O1/wb97x_dz.forces"][:]
-    for row in range(8):
-        atoms = geometries.atoms(np.array([row]))
-        if geometries.z[atoms][0] == 8:
-            (k,) = np.flatnonzero((water == geometries.positions[atoms]).all((1, 2)))
-            assert geometries.energy[row] == pytest.approx(energies[k] * 27.211386, rel=1e-7)
-            np.testing.assert_allclose(geometries.forces[atoms], forces[k] * 27.211386, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"energy": "ccsd.energy"}, "group C1H2 has no dataset 'ccsd.energy'; it has atomic_numbers, coordinates"),
-        ({"energy": "wb97x_dz.forces"}, r"C1H2/wb97x_dz.forces has shape \(6, 3, 3\), expected \(6,\)"),
-        ({"forces_unit": "hartree/furlong"}, "forces_unit 'hartree/furlong' is not known; it may be eV/angstrom"),
-    ],
-)
-def test_what_is_wrong_with_a_file_or_entry_is_said(ani_file, tmp_path, change, message):
-    with pytest.raises(ChemscaleError, match=message):
-        ingest("ani", {**ANI, **change}, ani_file, tmp_path / "store")
-
-
-def test_a_file_that_is_no_hdf5(tmp_path):
-    (tmp_path / "page.h5").write_text("<html>challenge</html>")
-    with pytest.raises(ChemscaleError, match="no readable HDF5 file"):
-        ingest("ani", ANI, tmp_path / "page.h5", tmp_path / "store")
-    with pytest.raises(ChemscaleError, match="no file"):
-        ingest("ani", ANI, tmp_path / "absent.h5", tmp_path / "store")
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/forces beside the checkout")
-def test_a_genuine_slice_of_the_release(tmp_path):
-    path = SHARED / "layouts" / "ani1x_release_slice_n5.hdf5"
-    header = ingest("slice", ANI, path, tmp_path)
-    assert header["structures"]["total"] + header["not_computed"] == 8 and header["molecules"] == 5
-    geometries = open_geometries(tmp_path)
-    with h5py.File(path) as file:
-        first = file["C1H4N4O4/wb97x_dz.energy"][0]
-    assert np.abs(geometries.energy - first * units.Hartree).min() < 1e-9
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/forces beside the checkout")
-def test_fifty_thousand_shared_geometries(tmp_path):
-    entry = {**ANI, "method": "GFN2-xTB", "energy": "gfn2_xtb.energy", "forces": "gfn2_xtb.forces"}
-    entry |= {"unseen_molecules": 500, "test": 1000, "validation": 1000}
-    header = ingest("shared", entry, SHARED / "ani1x_layout_gfn2xtb_shared.h5", tmp_path)
-    assert header["structures"]["total"] == 52_939 and header["molecules"] == 5_295
-    assert header["elements"] == ["H", "C", "N", "O"]
-    geometries = open_geometries(tmp_path)
-    unseen = set(geometries.group[geometries.rows("unseen")])
-    assert len(unseen) == 500 and not unseen & set(geometries.group[geometries.rows("train")])
-    references = fit_references(geometries, geometries.rows("train", 2000))
-    rows = geometries.rows("test")
-    n_atoms = geometries.n_atoms(rows)
-    rest = subtract(geometries.energy[rows], references, geometries.z[geometries.atoms(rows)], n_atoms)
-    assert np.abs(rest / n_atoms).mean() < 0.1  # eV per atom, of some 60 before

@@ -198,7 +198,7 @@ def test_the_first_download_pins_what_the_entry_leaves_open(server, tmp_path, ca
 
 def test_geometries_are_fetched_by_address_alone(server, tmp_path):
     server.files["/files/18112775"] = CONTENT
-    entry = {"arm": "potential", "source": "ani1x", "url": server.url + "/files/18112775", "md5": RIGHT["md5"]}
+    entry = {"arm": "potential", "source": "download", "url": server.url + "/files/18112775", "md5": RIGHT["md5"]}
     assert fetch("ani-1x", entry, tmp_path)["file"] == "18112775"
-    with pytest.raises(ChemscaleError, match="ani-1x: the entry lacks path"):
-        fetch("ani-1x", {"arm": "potential", "source": "ani1x"}, tmp_path)
+    with pytest.raises(ChemscaleError, match="ani-1x: the entry lacks url"):
+        fetch("ani-1x", {"arm": "potential", "source": "download"}, tmp_path)

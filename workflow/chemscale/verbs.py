@@ -44,7 +44,8 @@ def ingest(options: argparse.Namespace) -> None:
     from chemscale.geometries.ingest import ingest
 
     source = read_json(options.directory / "source.json")
-    ingest(source["name"], source["entry"], options.directory / source["file"], options.directory)
+    path = options.directory / source["file"]
+    ingest(source["name"], source["entry"], path, options.directory, source["sha256"])
 
 
 def _prepare_training(options: argparse.Namespace) -> object:

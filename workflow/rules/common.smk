@@ -75,6 +75,11 @@ def encode_memory(wildcards):
     return round(1500 + 1e-4 * (DATASETS[wildcards.dataset].get("molecules") or 1e6))
 
 
+def ingest_memory(wildcards):
+    """Memory to ingest a dataset in MB: some two hundred bytes a structure, whatever the atoms."""
+    return round(1500 + 2e-4 * DATASETS[wildcards.dataset].get("structures", 5e6))
+
+
 def cell_of(wildcards):
     """The cell these wildcards name."""
     name = f"{wildcards.arm}/{wildcards.family}/{wildcards.size}/{wildcards.data}/seed{wildcards.seed}"

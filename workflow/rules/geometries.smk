@@ -1,6 +1,6 @@
 """Geometries: molecules in space with the energies and forces of a quantum-chemical method.
 
-OUTPUTS: results/data/{dataset}/geometries.json with z, positions, forces, energy, offsets and group as .npy, failures.parquet
+OUTPUTS: results/data/{dataset}/geometries.json with z, positions, forces, energy, offsets and group as .npy, groups.json, failures.parquet, sanity.json, sanity.txt
 """
 
 
@@ -40,7 +40,7 @@ rule fetch_geometries:
     benchmark:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential", "ani1x"),
+        dataset=datasets_from("potential", "file", "download"),
     priority: 100
     localrule: True
     conda:
@@ -65,12 +65,12 @@ rule ingest:
     benchmark:
         "logs/data/{dataset}/ingest.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential", "ani1x"),
+        dataset=datasets_from("potential", "file", "download"),
     priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"
     resources:
-        mem_mb=16000,
+        mem_mb=ingest_memory,
         runtime=240,
     params:
         directory=subpath(input.source, parent=True),

@@ -1,79 +1,82 @@
-"""Geometries of others, in the HDF5 layout of ANI-1x."""
+"""Geometries of others, with their labels, from the formats they are published in to a store."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import ase.units as units
-import h5py
 import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
-from chemscale.geometries.store import Block, flatten, write_store
-from chemscale.progress import progress
+from chemscale.geometries.consistency import require_consistent
+from chemscale.geometries.formats import READERS
+from chemscale.geometries.units import DEFAULTS, FLAGS
+from chemscale.geometries.writing import Block, write_store
 
-# eV, and eV/Å, in one of each unit
-ENERGY_UNITS = {"eV": 1.0, "hartree": units.Hartree, "kcal/mol": units.kcal / units.mol}
-FORCE_UNITS = {
-    "eV/angstrom": 1.0,
-    "hartree/angstrom": units.Hartree,
-    "hartree/bohr": units.Hartree / units.Bohr,
-    "kcal/mol/angstrom": units.kcal / units.mol,
-}
+NEEDED = ("format", "method", "energy", "forces", "energy_unit", "forces_unit")
 
 
-def ingest(name: str, entry: dict, path: Path | str, directory: Path | str) -> dict:
-    """Make the dataset of a registry entry with `source: ani1x` from the HDF5 file at `path`; return its header.
+def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, digest: str | None = None) -> dict:
+    """Make the dataset of a registry entry from the file at `path`; return its header.
 
-    The layout (Smith et al., Sci. Data 7, 134 (2020)): a group per formula with `atomic_numbers` (A,), `coordinates`
-    (K, A, 3) in Å, and energies (K,) and forces (K, A, 3) under the names in the entry's `energy` and `forces`, in its
-    `energy_unit` and `forces_unit`. A NaN label was not computed there; such geometries are left out and counted. A
-    dataset `smiles` (K,), where there is one, tells molecules of one formula apart.
+    The entry names the `format`, the file's names of `energy` and `forces`, their units, that of lengths, and whether
+    `forces_are` forces or the gradient. All is converted here, once. A NaN label was not computed there: such
+    geometries are left out and counted. Raises ChemscaleError for an entry or a file that cannot be used, one whose
+    units or sign cannot be true, and one whose SHA-256 is not `digest`.
     """
     path = Path(path)
-    to_ev = _unit(name, entry, "energy_unit", ENERGY_UNITS)
-    to_ev_per_angstrom = _unit(name, entry, "forces_unit", FORCE_UNITS)
-    blocks, molecules, unlabelled = [], {}, 0
-    try:
-        file = h5py.File(path)
-    except FileNotFoundError:
-        raise ChemscaleError(f"{name}: no file {path}") from None
-    except OSError as error:
-        raise ChemscaleError(f"{name}: {path} is no readable HDF5 file ({error}); fetch it again") from None
-    with file, progress(len(file), f"ingest {name}", "formulas") as tick:
-        for formula, group in file.items():
-            z, positions, energy, forces = _read(path, formula, group, entry)
-            done = np.isfinite(energy) & np.isfinite(forces).all((1, 2))
-            unlabelled += int((~done).sum())
-            names = group["smiles"].asstr()[:] if "smiles" in group else np.full(len(energy), formula)
-            numbers = np.array([molecules.setdefault(molecule, len(molecules)) for molecule in names[done]], int)
-            blocks.append(Block(z, positions[done], energy[done] * to_ev, forces[done] * to_ev_per_angstrom, numbers))
-            tick()
-    if not molecules:
-        raise ChemscaleError(f"{name}: {path} has no geometry with {entry['energy']} and {entry['forces']}")
-    facts = {
-        "source": path.name,
-        "source_sha256": sha256(path),
-        "method": entry["method"],
-        "not_computed": unlabelled,
-    }
-    return write_store(directory, name, entry, flatten(blocks), list(molecules), [], facts)
+    _check(name, entry)
+    if not path.is_file():
+        raise ChemscaleError(f"{name}: no file {path}")
+    found = sha256(path)
+    if digest and found != digest:
+        raise ChemscaleError(f"{path}: not the file that was fetched, whose SHA-256 was {digest}; fetch it again")
+    molecules: dict[str, int] = {}
+    groups, failures = [], []
+    facts = {"source": path.name, "source_sha256": found, "method": entry["method"], "not_computed": 0}
+    return write_store(
+        directory,
+        name,
+        entry,
+        _converted(entry, path, molecules, groups, failures, facts),
+        groups,
+        failures,
+        facts,
+        lambda report: require_consistent(f"{name}: {path}", report["consistency"], entry),
+    )
 
 
-def _read(path: Path, formula: str, group: h5py.Group, entry: dict) -> tuple[np.ndarray, ...]:
-    """Atomic numbers, positions, energies and forces of one formula, their shapes checked."""
-    keys = ("atomic_numbers", "coordinates", entry["energy"], entry["forces"])
-    for key in keys:
-        if key not in group:
-            raise ChemscaleError(f"{path}: group {formula} has no dataset {key!r}; it has {', '.join(group)}")
-    z, positions, energy, forces = (group[key][:] for key in keys)
-    shapes = ((len(z),), (len(energy), len(z), 3), (len(energy),), (len(energy), len(z), 3))
-    for key, array, shape in zip(keys, (z, positions, energy, forces), shapes, strict=True):
-        if array.shape != shape:
-            raise ChemscaleError(f"{path}: {formula}/{key} has shape {array.shape}, expected {shape}")
-    return z, positions, energy, forces
+def _converted(
+    entry: dict, path: Path, molecules: dict[str, int], groups: list[str], failures: list[dict], facts: dict
+) -> Iterator[Block]:
+    """Blocks in Å, eV and eV/Å; molecules are numbered as they come, what has no labels or no positions is counted."""
+    to = {key: known[entry.get(key, DEFAULTS.get(key))] for key, known in FLAGS.items()}
+    for z, positions, energy, forces, names, _ in READERS[entry["format"]](path, entry):
+        done = np.isfinite(energy) & np.isfinite(forces).all((1, 2))
+        facts["not_computed"] += int((~done).sum())
+        for name in np.asarray(names, object)[done]:
+            if name not in molecules:
+                molecules[name] = len(molecules)
+                groups.append(name)
+        group = np.array([molecules[name] for name in np.asarray(names, object)[done]], int)
+        placed = np.isfinite(positions[done]).all((1, 2))
+        for k in np.flatnonzero(~placed):
+            number = int(group[k])
+            where = {"molecule": number, "smiles": groups[number], "geometry": int(k), "geometries": 1}
+            failures.append({**where, "reason": "positions not finite"})
+        yield Block(
+            z,
+            positions[done][placed] * to["length_unit"],
+            energy[done][placed] * to["energy_unit"],
+            forces[done][placed] * to["forces_unit"] * to["forces_are"],
+            group[placed],
+        )
 
 
-def _unit(name: str, entry: dict, key: str, known: dict[str, float]) -> float:
-    if entry[key] not in known:
-        raise ChemscaleError(f"{name}: {key} {entry[key]!r} is not known; it may be {', '.join(known)}")
-    return known[entry[key]]
+def _check(name: str, entry: dict) -> None:
+    missing = [key for key in NEEDED if key not in entry]
+    if missing:
+        raise ChemscaleError(f"{name}: the entry lacks {', '.join(missing)}; config/README.md says what they are")
+    for key, known in {"format": READERS, **FLAGS}.items():
+        value = entry.get(key, DEFAULTS.get(key))
+        if value not in known:
+            raise ChemscaleError(f"{name}: {key} {value!r} is not known; it may be {', '.join(known)}")

@@ -5,21 +5,20 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-import ase.units as units
 import numpy as np
 import rdkit
 from rdkit import Chem, RDConfig
 from rdkit.rdBase import BlockLogs
-from tblite.interface import Calculator, TBLiteRuntimeError
+from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.store import Block, flatten, write_store
 from chemscale.geometries.thermal import GeometryError, thermal_geometries
+from chemscale.geometries.writing import Block, write_store
+from chemscale.geometries.xtb import METHOD, single_point
 from chemscale.progress import progress
 from chemscale.training.throughput import one_thread
 
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
-METHOD = "GFN2-xTB"
 ORGANIC = {1, 6, 7, 8}
 
 
@@ -53,7 +52,7 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
         "method": METHOD,
         "versions": {"rdkit": rdkit.__version__, "tblite": version("tblite")},
     }
-    return write_store(directory, name, entry, flatten(blocks), molecules, failures, facts)
+    return write_store(directory, name, entry, blocks, molecules, failures, facts)
 
 
 def small_molecules(max_heavy_atoms: int, count: int) -> list[str]:
@@ -96,17 +95,6 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
     shape = (-1, len(z), 3)
     group = np.full(len(kept), number)
     return Block(z, np.reshape(kept, shape), np.array(energies), np.reshape(forces, shape), group), failures
-
-
-def single_point(z: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray]:
-    """GFN2-xTB energy in eV and forces (A, 3) in eV/Å of a neutral molecule `z` (A,), `positions` (A, 3) in Å.
-
-    Raises TBLiteRuntimeError where the self-consistent charges do not converge.
-    """
-    calculator = Calculator(METHOD, z, positions / units.Bohr)
-    calculator.set("verbosity", 0)
-    result = calculator.singlepoint()
-    return result.get("energy") * units.Hartree, -result.get("gradient") * (units.Hartree / units.Bohr)
 
 
 def _is_plain(atom: Chem.Atom) -> bool:

@@ -51,16 +51,11 @@ def fetch(name: str, entry: dict, directory: Path | str) -> dict:
 
 
 def _check(name: str, entry: dict) -> None:
-    needed = []
-    # geometries come by `url` or `path` whatever their source is called
-    if entry["arm"] == "language":
-        if entry["source"] not in NEEDED:
-            raise ChemscaleError(
-                f"{name}.source: {entry['source']!r} is wrong; right would be one of {', '.join(NEEDED)}"
-            )
-        needed = NEEDED[entry["source"]] + NEEDED_BY_CORPUS
-    elif "url" not in entry:
-        needed = ["path"]
+    of_molecules = entry["arm"] == "language"
+    known = list(NEEDED) if of_molecules else ["file", "download"]
+    if entry["source"] not in known:
+        raise ChemscaleError(f"{name}.source: {entry['source']!r} is wrong; right would be one of {', '.join(known)}")
+    needed = NEEDED[entry["source"]] + (NEEDED_BY_CORPUS if of_molecules else [])
     missing = [key for key in needed if key not in entry]
     if missing:
         raise ChemscaleError(

@@ -1,0 +1,18 @@
+"""Units that files of geometries come in; inside, all is Å, eV and eV/Å."""
+
+import ase.units as units
+
+# Å, eV, and eV/Å, in one of each unit
+LENGTH = {"angstrom": 1.0, "bohr": units.Bohr}
+ENERGY = {"eV": 1.0, "hartree": units.Hartree, "kcal/mol": units.kcal / units.mol, "kJ/mol": units.kJ / units.mol}
+FORCES = {
+    "eV/angstrom": 1.0,
+    "hartree/angstrom": units.Hartree,
+    "hartree/bohr": units.Hartree / units.Bohr,
+    "kcal/mol/angstrom": units.kcal / units.mol,
+    "kJ/mol/angstrom": units.kJ / units.mol,
+}
+SIGN = {"forces": 1.0, "gradient": -1.0}
+# the keys of a registry entry that say how its numbers are to be read, what they may be, and what they are if left out
+FLAGS = {"length_unit": LENGTH, "energy_unit": ENERGY, "forces_unit": FORCES, "forces_are": SIGN}
+DEFAULTS = {"length_unit": "angstrom", "forces_are": "forces"}

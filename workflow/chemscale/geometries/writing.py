@@ -1,0 +1,221 @@
+"""From blocks of labelled geometries to a store, in memory that does not grow with the atoms there are.
+
+Blocks are appended to raw arrays on disk as they come. When all are there, the order of the structures follows from the
+molecules they are of, and the raw arrays are copied in that order, some thousand structures at a time.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.lib import format as npy
+
+from chemscale.errors import ChemscaleError
+from chemscale.files import atomic, fingerprint, sha256, write_json
+from chemscale.geometries.sanity import as_text, describe
+from chemscale.geometries.store import ARRAYS, flat_index
+
+FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]
+CLOSEST = 0.4  # Å; the shortest bond, of H2, has 0.74 Å
+COPIED = 20_000  # structures copied at a time
+# what is kept of a block until the order is known
+RAW = {key: ARRAYS[key] for key in ("z", "positions", "forces", "energy", "group")}
+RAW |= {
+    "n_atoms": np.int32,  # (S,)
+    "closest": np.float32,  # (S,), Å, distance of the closest two atoms; infinite for one atom
+    "digest": "V16",  # (S,), of atomic numbers and positions
+}
+
+
+class Block(NamedTuple):
+    """K geometries of molecules with the same atoms."""
+
+    z: np.ndarray  # (A,)
+    positions: np.ndarray  # (K, A, 3), Å
+    energy: np.ndarray  # (K,), eV
+    forces: np.ndarray  # (K, A, 3), eV/Å
+    group: np.ndarray  # (K,) molecule
+
+
+def write_store(
+    directory: Path | str,
+    name: str,
+    entry: dict,
+    blocks: Iterable[Block],
+    groups: list[str],
+    failures: list[dict],
+    facts: dict,
+    judge: Callable[[dict], None] | None = None,
+) -> dict:
+    """Split, order and write structures; return the header, which is written last (`geometries.json`).
+
+    `groups` are the names (SMILES or formula) of the molecules, `failures` what could not be labelled, `facts` more for
+    the header; all three may grow while `blocks` are drawn. Structures with overlapping atoms are failures too, and of
+    equal ones the first is kept. The entry's `unseen_molecules` are kept whole out of training; of the rest one
+    permutation, seeded by `seed`, gives `test`, `validation` and then training. `sanity.json` and `sanity.txt` describe
+    the structures; `judge` sees that report before there is a store, and may raise.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "geometries.json").unlink(missing_ok=True)
+    parts = directory / "parts"
+    shutil.rmtree(parts, ignore_errors=True)  # of a process that was killed
+    parts.mkdir()
+    try:
+        _append(parts, blocks, groups, failures)
+        raw = _raw(parts)
+        total = len(raw["energy"])
+        lost = _require_few_failures(directory, name, entry, failures, total)
+        rows = _first_of_equals(raw["digest"])  # (S,)
+        order, counts = _split(name, entry, raw["group"][rows])
+        report = describe(raw, rows, facts.get("method")) | {
+            "not_computed": facts.get("not_computed", 0),
+            "duplicates": total - len(rows),
+            "refused": _by_reason(failures),
+        }
+        write_json(directory / "sanity.json", report)
+        (directory / "sanity.txt").write_text(as_text(name, report))
+        if judge:
+            judge(report)
+        _write_arrays(directory, raw, rows[order])
+    finally:
+        shutil.rmtree(parts)
+    write_json(directory / "groups.json", groups)
+    hashes = {f"{key}.npy": sha256(directory / f"{key}.npy") for key in ARRAYS}
+    header = {
+        "name": name,
+        "entry": entry,
+        "units": {"positions": "Å", "energy": "eV", "forces": "eV/Å"},
+        "structures": {"total": len(rows), **counts},
+        "atoms": report["atoms"],
+        "atoms_per_structure": report["atoms_per_structure"]["mean"],
+        "molecules": report["molecules"],
+        "elements": list(report["elements"]),
+        "force_std": report["force_std"],
+        "force_max": report["force_max"],
+        "failures": {"geometries": lost, "share": lost / (total + lost)},
+        "duplicates": report["duplicates"],
+        **facts,
+        "sha256": hashes,
+        "fingerprint": fingerprint(hashes),
+    }
+    write_json(directory / "geometries.json", header)
+    return header
+
+
+def _append(parts: Path, blocks: Iterable[Block], groups: list[str], failures: list[dict]) -> None:
+    """Write what is to be kept of the blocks to raw files; what overlaps joins the failures."""
+    with ExitStack() as stack:
+        files = {key: stack.enter_context(open(parts / key, "wb")) for key in RAW}
+        for block in blocks:
+            positions = np.asarray(block.positions, np.float32)
+            closest = closest_atoms(positions)
+            for k in np.flatnonzero(closest < CLOSEST):
+                number = int(block.group[k])
+                where = {"molecule": number, "smiles": groups[number], "geometry": int(k), "geometries": 1}
+                failures.append({**where, "reason": f"atoms closer than {CLOSEST} Å"})
+            good = closest >= CLOSEST
+            z = np.asarray(block.z, np.uint8)
+            values = {
+                "z": np.tile(z, good.sum()),
+                "positions": positions[good],
+                "forces": np.asarray(block.forces)[good],
+                "energy": np.asarray(block.energy)[good],
+                "group": np.asarray(block.group)[good],
+                "n_atoms": np.full(good.sum(), len(z)),
+                "closest": closest[good],
+            }
+            for key, value in values.items():
+                files[key].write(np.ascontiguousarray(value, RAW[key]))
+            for geometry in values["positions"]:
+                files["digest"].write(hashlib.blake2b(z.tobytes() + geometry.tobytes(), digest_size=16).digest())
+
+
+def closest_atoms(positions: np.ndarray) -> np.ndarray:
+    """Distance (K,) of the closest two atoms of each of `positions` (K, A, 3), infinite where there is one atom."""
+    count, atoms, _ = positions.shape
+    closest = np.full(count, np.inf, np.float32)
+    for i in range(1, atoms):  # an atom against those before it, of all geometries at once: (K, i)
+        apart = ((positions[:, :i] - positions[:, i : i + 1]) ** 2).sum(-1)
+        np.minimum(closest, np.sqrt(apart.min(1)), out=closest)
+    return closest
+
+
+def _raw(parts: Path) -> dict[str, np.ndarray]:
+    """The raw arrays, those of atoms as memory maps, and `offsets` (S+1,)."""
+    raw = {}
+    for key, dtype in RAW.items():
+        path = parts / key
+        shape = (-1, 3) if key in ("positions", "forces") else (-1,)
+        of_atoms = key in ("z", "positions", "forces") and path.stat().st_size
+        raw[key] = (np.memmap(path, dtype, "r") if of_atoms else np.fromfile(path, dtype)).reshape(shape)
+    return raw | {"offsets": np.append(0, np.cumsum(raw["n_atoms"], dtype=np.int64))}
+
+
+def _first_of_equals(digests: np.ndarray) -> np.ndarray:
+    """Places (S,), rising, of the first of each of `digests`: equal structures in two splits would leak."""
+    words = digests.view(np.uint64).reshape(-1, 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))  # stable, so equal ones stay in their order
+    first = np.append(True, (np.diff(words[order], axis=0) != 0).any(1)) if len(words) else np.zeros(0, bool)
+    return np.sort(order[first])
+
+
+def _by_reason(failures: list[dict]) -> dict[str, int]:
+    return {
+        k: int(n) for k, n in pd.DataFrame(failures, columns=FAILURES).groupby("reason")["geometries"].sum().items()
+    }
+
+
+def _require_few_failures(directory: Path, name: str, entry: dict, failures: list[dict], kept: int) -> int:
+    """Write `failures.parquet`; return the number of geometries lost, unless it is too large or all that there is."""
+    with atomic(directory / "failures.parquet") as temporary:
+        pd.DataFrame(failures, columns=FAILURES).to_parquet(temporary, index=False)
+    lost = sum(row["geometries"] for row in failures)
+    if failures and lost > entry["max_failure_share"] * (kept + lost):
+        raise ChemscaleError(
+            f"{name}: {lost:,} of {kept + lost:,} geometries failed, more than max_failure_share "
+            f"{entry['max_failure_share']:g} allows: {_by_reason(failures)}; see {directory / 'failures.parquet'}"
+        )
+    if not kept:
+        raise ChemscaleError(f"{name}: there is no geometry with energy and forces")
+    return lost
+
+
+def _split(name: str, entry: dict, group: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+    """Order (S,) in which structures are stored, and the number in each split."""
+    generator = np.random.default_rng(entry["seed"])
+    molecules = generator.permutation(np.unique(group))
+    unseen = np.isin(group, molecules[: entry["unseen_molecules"]])
+    order = np.concatenate([np.flatnonzero(unseen), generator.permutation(np.flatnonzero(~unseen))])
+    counts = {"unseen": int(unseen.sum()), "test": entry["test"], "validation": entry["validation"]}
+    counts["train"] = len(group) - sum(counts.values())
+    if counts["train"] <= 0:
+        raise ChemscaleError(
+            f"{name}: {len(group):,} structures of {len(molecules):,} molecules leave none to train on after "
+            f"{counts['unseen']:,} of {entry['unseen_molecules']} unseen_molecules, test {entry['test']:,} and "
+            f"validation {entry['validation']:,}"
+        )
+    return order, counts
+
+
+def _write_arrays(directory: Path, raw: dict[str, np.ndarray], order: np.ndarray) -> None:
+    """The arrays of a store, of the structures `order` (S,)."""
+    lengths = raw["n_atoms"][order].astype(np.int64)
+    atoms = int(lengths.sum())
+    for key in ("z", "positions", "forces"):
+        with atomic(directory / f"{key}.npy") as temporary, open(temporary, "wb") as file:
+            shape = (atoms, *raw[key].shape[1:])
+            head = {"descr": npy.dtype_to_descr(raw[key].dtype), "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(file, head)
+            for first in range(0, len(order), COPIED):
+                part = slice(first, first + COPIED)
+                file.write(raw[key][flat_index(raw["offsets"][order[part]], lengths[part])])
+    offsets = np.append(0, np.cumsum(lengths))
+    for key, array in (("energy", raw["energy"][order]), ("group", raw["group"][order]), ("offsets", offsets)):
+        with atomic(directory / f"{key}.npy") as temporary:
+            np.save(temporary, array)
