@@ -21,8 +21,8 @@ def make_clone(checkout: Path, directory: Path) -> Path:
             shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, directory / name)
-    if (checkout / "results" / "reference").exists():
-        shutil.copytree(checkout / "results" / "reference", directory / "results" / "reference")
+    for kept in ("tables", "fits"):  # and no figures that somebody has drawn
+        shutil.copytree(checkout / "results" / "reference" / kept, directory / "results" / "reference" / kept)
     return directory
 
 
