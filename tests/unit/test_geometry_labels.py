@@ -1,6 +1,13 @@
 """Thermal geometries and their GFN2-xTB labels."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
 
 import ase.units as units
 import numpy as np
@@ -10,6 +17,7 @@ from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import labels, thermal
+from chemscale.geometries.langevin import BETWEEN, langevin, langevin_geometries
 from chemscale.geometries.store import open_geometries
 
 ENTRY = {
@@ -177,3 +185,95 @@ def test_displacements_have_the_thermal_energy_of_the_harmonic_ensemble():
     floor = (thermal.SOFTEST / thermal.WAVENUMBER) ** 2
     soft = [thermal.displacement(stiffness * 1e-6, modes, 300.0, generator).ravel()[0] for _ in range(20_000)]
     assert np.var(soft) == pytest.approx(units.kB * 300.0 / floor, rel=0.04)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A labelling that was killed after its first molecules."""
+    directory = tmp_path_factory.mktemp("killed")
+    code = "from chemscale.cli import main; main()"
+    command = [sys.executable, "-c", code, "label", "small", "-", "--out", str(directory), "--workers", "1"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    # slow enough to be caught in the middle
+    process.stdin.write(json.dumps({**ENTRY, "geometries_per_molecule": 60}).encode())
+    process.stdin.close()
+    while process.poll() is None and not (directory / "shards" / "000000.npz").exists():
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (directory / "geometries.json").exists()
+    return directory
+
+
+def test_a_killed_labelling_goes_on_to_the_same_bytes(killed, tmp_path):
+    entry = {**ENTRY, "geometries_per_molecule": 60}
+    before = labels.label("small", entry, tmp_path / "whole", workers=1)
+    directory = shutil.copytree(killed, tmp_path / "again")
+    assert labels.label("small", entry, directory, workers=2)["fingerprint"] == before["fingerprint"]
+    assert not (directory / "shards").exists()
+
+
+def test_finished_molecules_are_not_labelled_again(killed, tmp_path, monkeypatch):
+    directory = shutil.copytree(killed, tmp_path / "again")
+    entry = {**ENTRY, "geometries_per_molecule": 60}
+    finished = {int(path.stem) for path in (directory / "shards").glob("[0-9]*.npz")}
+    assert 0 < len(finished) < 5
+    labelled = []
+
+    def counted(task):
+        labelled.append(task[1])
+        return label_molecule(task)
+
+    label_molecule = labels.label_molecule
+    monkeypatch.setattr(labels, "label_molecule", counted)
+    with pytest.raises(ChemscaleError, match="leave none to train on"):
+        labels.label("small", {**entry, "test": 10_000}, directory, workers=1)
+    assert set(labelled) == set(range(5)) - finished
+    # what does not decide the labels may be mended, and nothing is labelled again; what does may not
+    assert labels.label("small", entry, directory, workers=1)["structures"]["total"] == 300
+    assert len(labelled) == 5 - len(finished)
+    labels.label("small", {**ENTRY, "seed": 1}, directory, workers=1)
+    assert len(labelled) == 10 - len(finished)
+
+
+def test_molecules_of_ones_own(tmp_path):
+    own = tmp_path / "own.smi"
+    own.write_text("OCC ethanol\nCO\nC-O twice\nN\nnonsense\n[Na+]\n[CH3]\nCC.O\n")
+    entry = {**ENTRY, "path": str(own), "geometries_per_molecule": 2, "test": 1, "validation": 1}
+    del entry["molecules"], entry["max_heavy_atoms"]
+    header = labels.label("own", entry | {"max_failure_share": 0.6}, tmp_path / "own", workers=1)
+    names = json.loads((tmp_path / "own" / "groups.json").read_text())
+    assert names == ["CCO", "CO", "N", "nonsense", "[Na+]", "[CH3]", "CC.O"]
+    assert header["structures"]["total"] == 6 and header["failures"]["geometries"] == 8
+    reasons = pd.read_parquet(tmp_path / "own" / "failures.parquet")["reason"].tolist()
+    assert reasons == ["not a SMILES", "charged", "radical", "more than one molecule"]
+    listed = {key: value for key, value in entry.items() if key != "path"} | {"smiles": ["CCO", "CO", "N"]}
+    assert labels.label("own", listed, tmp_path / "listed", workers=1)["fingerprint"] == header["fingerprint"]
+    with pytest.raises(ChemscaleError, match=r"own\.path: absent\.smi: no such file"):
+        labels.label("own", entry | {"path": "absent.smi"}, tmp_path / "absent", workers=1)
+
+
+def test_langevin_dynamics_have_the_temperature_of_the_bath():
+    """Springs to the origin: each coordinate has ⟨x²⟩ = kT/k, whatever the friction and the mass."""
+    k = np.array([5.0, 20.0, 40.0])[None]  # eV/Å²
+    masses = np.full(300, 1.008)
+    steps = langevin(lambda x: -k * x, np.zeros((300, 3)), masses, 400.0, np.random.default_rng(0))
+    positions = np.array(list(islice(steps, 3000))[300::5])
+    np.testing.assert_allclose((positions**2).mean((0, 1)) * k[0], units.kB * 400.0, rtol=0.02)
+
+
+def test_langevin_geometries_are_shaken_off_the_minimum_and_do_not_fall_apart():
+    z, geometries = langevin_geometries("CCO", 2, 4, (300, 300), np.random.default_rng(0))
+    np.testing.assert_array_equal(z, ETHANOL)
+    assert geometries.shape == (4, 9, 3) and BETWEEN > 1
+    bonds = np.linalg.norm(geometries[:, 3] - geometries[:, 0], axis=1)  # of a hydrogen
+    assert np.ptp(bonds) > 0.005 and bonds.min() > 0.9 and bonds.max() < 1.35  # Å
+    again = langevin_geometries("CCO", 2, 4, (300, 300), np.random.default_rng(0))[1]
+    np.testing.assert_array_equal(again, geometries)
+
+
+def test_langevin_is_a_displacement_of_the_entry(tmp_path):
+    entry = {**ENTRY, "smiles": ["O", "N", "C"], "displacement": "langevin", "geometries_per_molecule": 3}
+    entry |= {"conformers": 1, "temperature": [300, 500], "test": 1, "validation": 1}
+    header = labels.label("warm", entry, tmp_path, workers=1)
+    assert header["structures"]["total"] == 9 and header["source"] == "the entry's smiles, langevin"

@@ -59,6 +59,11 @@ def dataset_entry(wildcards):
     return as_json({key: value for key, value in entry.items() if key not in ("title", "licence", "citation")})
 
 
+def own_molecules(wildcards):
+    """The file of molecules to make geometries of, if the entry names one."""
+    return DATASETS[wildcards.dataset].get("path", [])
+
+
 def dataset_path(arm):
     """The header that is written last when the dataset of an arm is complete."""
     header = {"language": "corpus.json", "potential": "geometries.json"}[arm]

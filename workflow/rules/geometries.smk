@@ -5,7 +5,9 @@ OUTPUTS: results/data/{dataset}/geometries.json with z, positions, forces, energ
 
 
 rule label:
-    """Embed small molecules, displace them thermally, and label them with GFN2-xTB."""
+    """Embed molecules, displace them thermally, and label them with GFN2-xTB; finished ones outlive a kill."""
+    input:
+        own_molecules,
     output:
         geometries="results/data/{dataset}/geometries.json",
     log:

@@ -1,6 +1,9 @@
-"""Small molecules out of RDKit's distribution, shaken by heat and labelled with energies and forces by GFN2-xTB."""
+"""Molecules shaken by heat, labelled with energies and forces by GFN2-xTB: made here, in parallel, restartable."""
 
+import json
 import multiprocessing
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -12,47 +15,75 @@ from rdkit.rdBase import BlockLogs
 from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
+from chemscale.files import atomic, fingerprint, read_json, write_json
+from chemscale.geometries.langevin import langevin_geometries
 from chemscale.geometries.thermal import GeometryError, thermal_geometries
 from chemscale.geometries.writing import Block, write_store
 from chemscale.geometries.xtb import METHOD, single_point
+from chemscale.molecules.reading import layout_of, read_lines
 from chemscale.progress import progress
 from chemscale.training.throughput import one_thread
+from chemscale.workers import end_with_parent
 
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 ORGANIC = {1, 6, 7, 8}
+DISPLACEMENTS = {"normal_modes": thermal_geometries, "langevin": langevin_geometries}
+# keys of the entry that decide the labels; what else is in it decides how they are split and judged
+DECISIVE = ("conformers", "geometries_per_molecule", "temperature", "displacement", "seed")
 
 
 def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
     """Make the dataset of a registry entry with `source: thermal`; return the header of its store.
 
-    Molecules: `small_molecules`; geometries: `thermal`; labels: GFN2-xTB (Bannwarth, Ehlert, Grimme, J. Chem. Theory
-    Comput. 15, 1652 (2019)) by tblite. A function of the entry alone, whatever the number of `workers`. What fails
-    is kept in `failures.parquet`; more than `max_failure_share` of it raises ChemscaleError.
+    Molecules: `molecules_of`; geometries: by the entry's `displacement`, see `DISPLACEMENTS`; labels: GFN2-xTB. A
+    function of the entry alone, whatever the number of `workers`, and whether it was killed and called again: finished
+    molecules lie in `shards` until the store is whole. What fails is kept in `failures.parquet`; more than
+    `max_failure_share` of it raises ChemscaleError.
     """
-    molecules = small_molecules(entry["max_heavy_atoms"], entry["molecules"])
-    if len(molecules) < entry["molecules"]:
-        raise ChemscaleError(
-            f"{name}: {entry['molecules']} molecules asked for, but {NCI.name} has {len(molecules)} of at most "
-            f"{entry['max_heavy_atoms']} heavy atoms; ask for fewer or raise max_heavy_atoms"
-        )
-    # the spawned workers inherit this; with more than a thread each they would wait for one another
-    one_thread()
-    tasks = [(entry, number, smiles) for number, smiles in enumerate(molecules)]
-    blocks, failures = [], []
-    with (
-        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
-        progress(len(molecules) * entry["geometries_per_molecule"], "labels", "geometries") as tick,
-    ):
-        for block, failed in pool.map(label_molecule, tasks):
-            blocks.append(block)
-            failures += failed
-            tick(entry["geometries_per_molecule"])
-    facts = {
-        "source": f"RDKit's {NCI.name}, thermal normal modes of MMFF94",
-        "method": METHOD,
-        "versions": {"rdkit": rdkit.__version__, "tblite": version("tblite")},
-    }
-    return write_store(directory, name, entry, blocks, molecules, failures, facts)
+    molecules, source = molecules_of(name, entry)
+    displacement = entry.get("displacement", "normal_modes")
+    versions = {"rdkit": rdkit.__version__, "tblite": version("tblite")}
+    decisive = {key: entry.get(key) for key in DECISIVE} | {"displacement": displacement}
+    shards = _shards(Path(directory), decisive | versions | {"method": METHOD, "molecules": fingerprint(molecules)})
+    _label_all(shards, entry, molecules, workers)
+    failures = []
+    facts = {"source": f"{source}, {displacement.replace('_', ' ')}", "method": METHOD, "versions": versions}
+    header = write_store(directory, name, entry, _finished(shards, molecules, failures), molecules, failures, facts)
+    shutil.rmtree(shards)
+    return header
+
+
+def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
+    """SMILES of the entry's molecules, and where they are from.
+
+    They are those of `smiles`, a list, or of the file at `path`, of lines, csv or parquet; without
+    either, `small_molecules`. Each counts once. Raises ChemscaleError where there are none, or not as many as asked.
+    """
+    if "smiles" in entry:
+        given, source = entry["smiles"], "the entry's smiles"
+    elif "path" in entry:
+        path = Path(entry["path"]).expanduser()
+        if not path.is_file():
+            raise ChemscaleError(f"{name}.path: {entry['path']}: no such file (looked for {path.absolute()})")
+        layout = layout_of(path, entry.get("format"), entry.get("column"))
+        if layout.form == "sdf":
+            raise ChemscaleError(f"{name}.path: {path}: SDF; right would be a file of SMILES, lines, csv or parquet")
+        given = [line.text for line in read_lines(path, layout) if line.text]
+        source = path.name
+    else:
+        molecules = small_molecules(entry["max_heavy_atoms"], entry["molecules"])
+        if len(molecules) < entry["molecules"]:
+            raise ChemscaleError(
+                f"{name}: {entry['molecules']} molecules asked for, but {NCI.name} has {len(molecules)} of at most "
+                f"{entry['max_heavy_atoms']} heavy atoms; ask for fewer or raise max_heavy_atoms"
+            )
+        return molecules, f"RDKit's {NCI.name}"
+    with BlockLogs():
+        readable = [(smiles, Chem.MolFromSmiles(smiles)) for smiles in given]
+    molecules = list(dict.fromkeys(Chem.MolToSmiles(found) if found else smiles for smiles, found in readable))
+    if not molecules:
+        raise ChemscaleError(f"{name}: no molecules in {source}")
+    return molecules[: entry.get("molecules")], source
 
 
 def small_molecules(max_heavy_atoms: int, count: int) -> list[str]:
@@ -76,9 +107,10 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
     wanted = entry["geometries_per_molecule"]
     failure = {"molecule": number, "smiles": smiles}
     generator = np.random.default_rng((entry["seed"], number))
+    displaced = DISPLACEMENTS[entry.get("displacement", "normal_modes")]
     with BlockLogs():
         try:
-            z, geometries = thermal_geometries(smiles, entry["conformers"], wanted, entry["temperature"], generator)
+            z, geometries = displaced(smiles, entry["conformers"], wanted, entry["temperature"], generator)
         except GeometryError as error:
             empty = Block(np.zeros(0), np.zeros((0, 0, 3)), np.zeros(0), np.zeros((0, 0, 3)), np.zeros(0))
             return empty, [{**failure, "geometry": None, "geometries": wanted, "reason": str(error)}]
@@ -95,6 +127,57 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
     shape = (-1, len(z), 3)
     group = np.full(len(kept), number)
     return Block(z, np.reshape(kept, shape), np.array(energies), np.reshape(forces, shape), group), failures
+
+
+def _shards(directory: Path, identity: dict) -> Path:
+    """The folder of finished molecules, with those that `identity` allows to keep."""
+    shards = directory / "shards"
+    if not (shards / "identity.json").exists() or read_json(shards / "identity.json") != identity:
+        shutil.rmtree(shards, ignore_errors=True)
+        write_json(shards / "identity.json", identity)
+    return shards
+
+
+def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) -> None:
+    """Label the molecules that are not among the shards."""
+    tasks = [(_shard(shards, number), entry, number, smiles) for number, smiles in enumerate(molecules)]
+    missing = [task for task in tasks if not task[0].exists()]
+    # spawned workers inherit this; with more than a thread each they would wait for one another
+    one_thread()
+    with progress(len(molecules) * entry["geometries_per_molecule"], "labels", "geometries") as tick:
+        if len(missing) < len(molecules):
+            tick((len(molecules) - len(missing)) * entry["geometries_per_molecule"])
+        for _ in _mapped(missing, workers):
+            tick(entry["geometries_per_molecule"])
+
+
+def _mapped(tasks: list[tuple], workers: int) -> Iterator[None]:
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(_label_shard, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
+        yield from pool.map(_label_shard, tasks)
+
+
+def _label_shard(task: tuple[Path, dict, int, str]) -> None:
+    """Label a molecule and keep it."""
+    path, *molecule = task
+    block, failures = label_molecule(tuple(molecule))
+    with atomic(path) as temporary:
+        np.savez(temporary, **block._asdict(), failures=json.dumps(failures))
+
+
+def _shard(shards: Path, number: int) -> Path:
+    return shards / f"{number:06d}.npz"
+
+
+def _finished(shards: Path, molecules: list[str], failures: list[dict]) -> Iterator[Block]:
+    """Blocks of all molecules, in their order; their failures join `failures`."""
+    for number in range(len(molecules)):
+        with np.load(_shard(shards, number)) as shard:
+            failures += json.loads(shard["failures"].item())
+            yield Block(*(shard[key] for key in Block._fields))
 
 
 def _is_plain(atom: Chem.Atom) -> bool:

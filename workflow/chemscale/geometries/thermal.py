@@ -24,9 +24,18 @@ class GeometryError(Exception):
 def conformers(smiles: str, count: int, seed: int) -> Chem.Mol:
     """The molecule with hydrogens and up to `count` conformers (ETKDGv3), each at its MMFF94 minimum.
 
-    Raises GeometryError if RDKit embeds none or MMFF94 lacks parameters.
+    Raises GeometryError if it is no neutral closed-shell molecule, RDKit embeds none, or MMFF94 lacks parameters.
     """
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None:
+        raise GeometryError("not a SMILES")
+    if len(Chem.GetMolFrags(molecule)) > 1:
+        raise GeometryError("more than one molecule")
+    if Chem.GetFormalCharge(molecule):
+        raise GeometryError("charged")
+    if any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
+        raise GeometryError("radical")
+    molecule = Chem.AddHs(molecule)
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         raise GeometryError("no MMFF94 parameters")
     parameters = rdDistGeom.ETKDGv3()

@@ -6,9 +6,7 @@ was killed has finished is good for the next one, and neither it nor the number 
 
 import hashlib
 import multiprocessing
-import os
 import shutil
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +22,7 @@ from chemscale.molecules.reading import Line
 from chemscale.molecules.selfies import translate
 from chemscale.molecules.tokenise import tokenise
 from chemscale.progress import progress
+from chemscale.workers import end_with_parent
 
 SHARD_LINES = 5_000
 SCHEMA = pa.schema(
@@ -90,23 +89,13 @@ def _in_turn(waiting: Iterator[tuple[Path, list[Line]]], form: str, max_tokens: 
         return
     context = multiprocessing.get_context("spawn")
     running = deque()
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
         for path, part in waiting:
             running.append(pool.submit(translate_shard, path, part, form, max_tokens))
             if len(running) > 2 * workers:  # the reader is far faster, and what it is ahead lies in memory
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
-
-
-def _end_with_parent() -> None:
-    """Without this, workers of a killed process wait for ever, or write into the directory of its successor."""
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -> int:
