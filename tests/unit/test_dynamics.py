@@ -14,14 +14,15 @@ from ase.md.verlet import VelocityVerlet
 from chemscale.cli import main
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
+from chemscale.geometries.dynamics import dynamics, kinetic_energies, thermal_velocities
 from chemscale.geometries.labels import single_point
 from chemscale.training.cell import make_task
 from chemscale.use.calculator import PotentialCalculator
-from chemscale.use.dynamics import broken, drift, dynamics, find_bonds, kinetic_energies, thermal_velocities
 from chemscale.use.energies import energies_and_forces
 from chemscale.use.evaluate import evaluate
 from chemscale.use.relaxation import aligned_rmsd, write_minima
 from chemscale.use.simulate import run_dynamics, simulate, summarise
+from chemscale.use.stability import broken, drift, find_bonds
 
 NAMES = ("CH3CH2OH", "CH4", "H2O")
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import islice
 
 import ase.units as units
 import numpy as np
@@ -17,7 +16,7 @@ from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import labels, thermal
-from chemscale.geometries.langevin import BETWEEN, langevin, langevin_geometries
+from chemscale.geometries.langevin import BETWEEN, langevin_geometries
 from chemscale.geometries.store import open_geometries
 
 ENTRY = {
@@ -251,15 +250,6 @@ def test_molecules_of_ones_own(tmp_path):
     assert labels.label("own", listed, tmp_path / "listed", workers=1)["fingerprint"] == header["fingerprint"]
     with pytest.raises(ChemscaleError, match=r"own\.path: absent\.smi: no such file"):
         labels.label("own", entry | {"path": "absent.smi"}, tmp_path / "absent", workers=1)
-
-
-def test_langevin_dynamics_have_the_temperature_of_the_bath():
-    """Springs to the origin: each coordinate has ⟨x²⟩ = kT/k, whatever the friction and the mass."""
-    k = np.array([5.0, 20.0, 40.0])[None]  # eV/Å²
-    masses = np.full(300, 1.008)
-    steps = langevin(lambda x: -k * x, np.zeros((300, 3)), masses, 400.0, np.random.default_rng(0))
-    positions = np.array(list(islice(steps, 3000))[300::5])
-    np.testing.assert_allclose((positions**2).mean((0, 1)) * k[0], units.kB * 400.0, rtol=0.02)
 
 
 def test_langevin_geometries_are_shaken_off_the_minimum_and_do_not_fall_apart():

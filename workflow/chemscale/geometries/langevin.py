@@ -1,46 +1,16 @@
 """Molecules in a heat bath: short Langevin dynamics on the very surface that then labels them, GFN2-xTB's."""
 
-from collections.abc import Callable, Iterator
-
-import ase.units as units
 import numpy as np
 from tblite.interface import TBLiteRuntimeError
 
+from chemscale.geometries.dynamics import dynamics, thermal_velocities
 from chemscale.geometries.thermal import GeometryError, conformers
 from chemscale.geometries.xtb import METHOD, single_point
 
-TIME_STEP = 1.0 * units.fs  # a tenth of the period of a bond to hydrogen
-FRICTION = 0.02 / units.fs
+TIME_STEP = 1.0  # fs, a tenth of the period of a bond to hydrogen
+FRICTION = 0.02  # 1/fs
 WARM_UP = 100  # steps before the first geometry is taken: twice the bath's memory of 1/FRICTION
 BETWEEN = 20  # steps from one geometry taken to the next: two periods of a bond to hydrogen
-
-
-def langevin(
-    force: Callable[[np.ndarray], np.ndarray],
-    positions: np.ndarray,
-    masses: np.ndarray,
-    temperature: float,
-    generator: np.random.Generator,
-) -> Iterator[np.ndarray]:
-    """Positions (A, 3) in Å after each step of TIME_STEP, without end.
-
-    `force` gives the forces (A, 3) in eV/Å at positions, `masses` (A,) in amu, `temperature` in K. The integrator is
-    BAOAB (Leimkuhler, Matthews, J. Chem. Phys. 138, 174102 (2013)), whose configurations stay right at long steps.
-    """
-    mass = masses[:, None]
-    kept = np.exp(-FRICTION * TIME_STEP)
-    speed = np.sqrt(units.kB * temperature / mass)
-    velocity = speed * generator.normal(size=positions.shape)
-    half = 0.5 * TIME_STEP
-    pull = force(positions)
-    while True:
-        velocity = velocity + half * pull / mass
-        positions = positions + half * velocity
-        velocity = kept * velocity + np.sqrt(1 - kept**2) * speed * generator.normal(size=positions.shape)
-        positions = positions + half * velocity
-        pull = force(positions)
-        velocity = velocity + half * pull / mass
-        yield positions
 
 
 def langevin_geometries(
@@ -55,19 +25,24 @@ def langevin_geometries(
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
 
-    def force(positions: np.ndarray) -> np.ndarray:
-        return single_point(z, positions)[1]
+    def field(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        energy, forces = single_point(z, positions)
+        return np.array([energy]), forces
 
     geometries = np.empty((count, len(z), 3))
     starts = [conformer.GetPositions() for conformer in molecule.GetConformers()]
     try:
         for c, start in enumerate(starts[:count]):
-            steps = langevin(force, start, masses, generator.uniform(*temperature), generator)
+            bath = generator.uniform(*temperature)
+            velocities = thermal_velocities(masses, np.array([len(z)]), bath, generator)
+            friction = np.full(len(z), FRICTION)
+            steps = dynamics(field, start, velocities, masses, TIME_STEP, friction, bath, generator)
             for _ in range(WARM_UP):
                 next(steps)
             for k in range(c, count, len(starts)):
                 for _ in range(BETWEEN):
-                    geometries[k] = next(steps)
+                    moment = next(steps)
+                geometries[k] = moment.positions
     except TBLiteRuntimeError as error:
         raise GeometryError(f"{METHOD}: {error}") from None
     return z, geometries

@@ -11,12 +11,13 @@ from ase.data import atomic_masses
 from chemscale.collect import read_table
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, write_json
+from chemscale.geometries.dynamics import dynamics, kinetic_energies, thermal_velocities
 from chemscale.scaling.summary import finite
 from chemscale.use.calculator import PotentialCalculator
-from chemscale.use.dynamics import broken, drift, dynamics, find_bonds, kinetic_energies, thermal_velocities
 from chemscale.use.energies import energies_and_forces, require_known
 from chemscale.use.models import Potential
 from chemscale.use.relaxation import COLUMNS, compare, relaxed
+from chemscale.use.stability import broken, drift, find_bonds
 
 FRICTION = 0.01  # 1/fs, of the heat bath
 CHECK = 10  # steps between two looks at energies and bonds
