@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from chemscale.errors import ChemscaleError
+from chemscale.files import read_json
+from chemscale.geometries.labels import label
 from chemscale.training.averaging import WeightAverage
 from chemscale.training.cell import make_task, train_cell
 from chemscale.training.loop import Cell
@@ -81,6 +84,15 @@ def test_evaluation_is_a_sum_over_tokens_not_a_mean_of_batches(arm, cell_setting
     whole = task.evaluate("test")
     monkeypatch.setattr("chemscale.training.language.EVALUATION_TOKENS", 100)
     assert task.evaluate("test") == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_a_store_of_one_molecule_is_tested_on_its_own_geometries_alone(arm, cell_settings, tmp_path):
+    entry = read_json(Path(cell_settings["dataset"]) / "geometries.json")["entry"]
+    entry |= {"smiles": ["CCO"], "unseen_molecules": 0, "geometries_per_molecule": 100, "max_heavy_atoms": 3}
+    label("one", entry | {"molecules": 1, "validation": 15, "test": 15}, tmp_path / "store", workers=1)
+    metrics = train_cell(cell_settings | {"dataset": str(tmp_path / "store")}, tmp_path / "cell", tmp_path / "state")
+    assert metrics["test_force_mae"] > 0 and not [name for name in metrics if name.startswith("unseen")]
 
 
 @pytest.mark.parametrize("arm", ["potential"])

@@ -23,11 +23,12 @@ class PotentialTask:
 
     unit = "atoms"
     loss_degree = 2  # the loss is a squared error
-    final_splits = ("test", "unseen")  # other geometries of training molecules; other molecules
 
     def __init__(self, settings: dict):
         self.settings = settings
         self.geometries = open_geometries(Path(settings["dataset"]))
+        # other geometries of training molecules; other molecules, of which a file of a single one has none
+        self.final_splits = [s for s in ("test", "unseen") if self.geometries.header["structures"][s]]
         self.data_identity = self.geometries.header["fingerprint"]
         self.rows = self.geometries.rows("train", settings["data"])
         self.references = fit_references(self.geometries, self.rows)  # eV, per element
