@@ -93,6 +93,7 @@ def test_a_sweep_told_to_stop_goes_on_within_its_trial(arm, cell_settings, tmp_p
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
+    cell_settings["training"]["steps"] |= {"minimum": 400, "maximum": 400}  # not over before it is killed
     attempt = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 10, attempt)
     attempt.kill()
@@ -107,6 +108,7 @@ def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(arm, cell_settings, tmp_path):
+    cell_settings["training"]["steps"] |= {"minimum": 400, "maximum": 400}  # not over before it is killed
     attempt = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 20, attempt)
     attempt.kill()
