@@ -69,7 +69,7 @@ def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_sweep_told_to_stop_goes_on_within_its_trial(arm, cell_settings, tmp_path):
-    sweep = {"widths": [8], "learning_rates": [0.001, 0.003, 0.01, 0.03], "data": 60, "steps": 400}
+    sweep = {"widths": [8], "learning_rates": [0.001, 0.003, 0.01, 0.03], "data": 60, "steps": 1600}
     path = tmp_path / "sweep.json"
     path.write_text(json.dumps(cell_settings | {"tune": sweep}))
     command = list(map(str, [sys.executable, "-m", "chemscale.cli", "tune", path, "--out"]))
