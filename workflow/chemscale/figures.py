@@ -113,6 +113,10 @@ def loss_against_data(
     column, default_label = LOSS[arm]
     table = finished(runs, arm)
     figure, axes = plt.subplots(figsize=(7.2, 5.6))
+    if y and y not in table:  # a dataset of a single molecule has no unseen ones
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, f"no run has a\n{label}", ha="center", va="center", color="0.4")
+        return figure
     handles = []
     for family, of_family in table.groupby("family"):
         sizes = sizes_in_order(of_family)
