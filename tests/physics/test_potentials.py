@@ -1,5 +1,6 @@
 """What every potential owes to physics, and parity with schnetpack's own pipeline."""
 
+from copy import deepcopy
 from importlib.util import find_spec
 
 import numpy as np
@@ -255,3 +256,27 @@ def test_parity_with_the_pipeline_of_schnetpack(family, model):
     np.testing.assert_allclose(energy, output["energy"].detach(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(forces, output["forces"].detach(), rtol=0, atol=1e-5)
     assert energy.abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("family", ["schnet", "painn"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+def test_passes_over_half_the_pairs_are_schnetpacks_over_all(family, model, dtype, tolerance):
+    """Same pairs and weights, schnetpack's own forward: same energies, forces and gradients of a loss on forces."""
+    model, batch = model.to(dtype), batch_of(list(distorted()), dtype)
+    theirs = deepcopy(model)
+    forward = {"schnet": SchNet, "painn": PaiNN}[family].forward
+
+    def whole_pass(z, vectors, i, j):
+        names = schnetpack.properties
+        inputs = {names.Z: z, names.Rij: torch.cat([vectors, -vectors]), names.idx_i: i, names.idx_j: j}
+        return forward(theirs.representation, inputs)["scalar_representation"]
+
+    theirs.representation.forward = whole_pass
+    found = []
+    for potential in (model, theirs):
+        energy, forces = energy_and_forces(potential, batch, training=True)
+        (energy.square().sum() + forces.square().sum()).backward()
+        gradients = torch.cat([p.grad.flatten() for p in potential.parameters()])
+        found.append((energy.detach(), forces.detach(), gradients / gradients.abs().max()))
+    for ours, reference in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=tolerance, atol=tolerance)

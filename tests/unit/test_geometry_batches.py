@@ -38,13 +38,14 @@ def test_pairs_against_brute_force(cutoff):
     expected, first = [], 0
     for size in SIZES:
         for i in range(first, first + size):
-            for j in range(first, first + size):
-                if i != j and torch.dist(positions[i], positions[j]) < cutoff:
+            for j in range(i + 1, first + size):
+                if torch.dist(positions[i], positions[j]) < cutoff:
                     expected.append((i, j))
         first += size
     i, j = pairs(positions, torch.tensor(SIZES), cutoff)
-    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
-    complete = sum(n * (n - 1) for n in SIZES)
+    turned = [(j, i) for i, j in expected]
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected + turned
+    complete = sum(n * (n - 1) // 2 for n in SIZES)
     assert len(expected) == complete if cutoff == 100 else 0 < len(expected) < complete
 
 
