@@ -58,7 +58,7 @@ def test_both_entries_give_the_same_plan(clone):
 
 def test_settings_of_every_cell_are_in_the_plan(clone):
     output = snakemake(clone, "--dry-run", "--printshellcmds", "--configfile", SMOKE)
-    assert '"family": "painn"' in output and '"learning_rate": "tuned"' in output and '"recipe": 1' in output
+    assert '"family": "painn"' in output and '"learning_rate": "tuned"' in output and '"recipe": 2' in output
 
 
 def test_large_cells_ask_for_more_and_for_a_gpu(clone):
