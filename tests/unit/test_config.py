@@ -183,3 +183,12 @@ def test_reference_is_the_default_study(checkout):
         config = yaml.safe_load((checkout / "config" / path).read_text())
         grids.append([cell.name for cell in study.cells(complete(config, registry))])
     assert grids[0] == grids[1]
+
+
+def test_plateau_needs_evaluations_to_see_one(config):
+    config["potential"]["training"] = {"schedule": "plateau", "patience": 2, "evaluations": 3}
+    text = problems(config)
+    assert "potential.training.patience: 2 ends a run before a plateau" in text and "right would be 3 or more" in text
+    assert "potential.training.evaluations: 3 ends" in text and "right would be 4 or more" in text
+    config["potential"]["training"] = {"schedule": "plateau"}
+    assert complete(config, REGISTRY)["potential"]["training"]["patience"] == 4

@@ -69,6 +69,19 @@ def test_two_processes_stop_together_and_go_on_as_if_never_stopped(arm, cell_set
     assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), abs=1e-12, nan_ok=True)
 
 
+@pytest.mark.parametrize("arm", ["potential"])
+def test_plateaus_lower_the_rate_of_all_processes(arm, cell_settings, tmp_path):
+    """At a rate that soon brings no gain. Weights averaged over processes of other rates would have other losses."""
+    cell_settings["learning_rate"] = 0.05
+    cell_settings["training"] |= {"schedule": "plateau", "evaluations": 20, "patience": 20}
+    alone = train_cell(cell_settings, tmp_path / "alone", tmp_path / "alone-state")
+    subprocess.run(command(cell_settings, tmp_path, "two"), check=True, capture_output=True)
+    rates = [pd.read_parquet(tmp_path / name / "history.parquet")["learning_rate"] for name in ("alone", "two")]
+    assert rates[0].iloc[-1] <= 0.025 and rates[0].equals(rates[1])
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3, nan_ok=True)
+    assert alone["ended"] == "budget"
+
+
 @arms
 def test_accumulated_parts_give_the_losses_of_whole_batches(arm, cell_settings, tmp_path):
     whole = train_cell(cell_settings, tmp_path / "whole", tmp_path / "whole-state")

@@ -13,8 +13,11 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.geometries.labels import label
 from chemscale.training.averaging import WeightAverage
+from chemscale.training.callbacks import Checkpointing, Evaluation
 from chemscale.training.cell import make_task, train_cell
-from chemscale.training.loop import Cell
+from chemscale.training.loop import Cell, fit
+from chemscale.training.potential import PotentialTask
+from chemscale.training.state import Ledger, newest_checkpoint
 
 ARMS = ["language", "potential"]
 
@@ -126,6 +129,66 @@ def test_optimiser_decays_matrices_only_and_all_parameters_are_in_it(arm, cell_s
     assert {p.ndim for p in decays["params"]} == {2} and others["weight_decay"] == 0
     assert len(decays["params"]) + len(others["params"]) == len(list(cell.model.parameters()))
     assert any(p is cell.model.tokens.weight for p in others["params"])
+
+
+def rates_of(settings: dict, directory: Path, losses: list[float], monkeypatch) -> tuple[dict, pd.Series]:
+    """Metrics and rates by step of a cell with schedule plateau whose validation losses are `losses`."""
+    settings["training"] |= {"schedule": "plateau", "evaluations": len(losses), "patience": 4}
+    rates = {}
+    honest, step = PotentialTask.evaluate, Cell.training_step
+
+    def watched(self, parts, index):
+        rates[self.trainer.global_step] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return step(self, parts, index)
+
+    def evaluate(self, split):
+        return honest(self, split) | ({"loss": losses[max(rates) * len(losses) // 60]} if split == "validation" else {})
+
+    monkeypatch.setattr(Cell, "training_step", watched)
+    monkeypatch.setattr(PotentialTask, "evaluate", evaluate)
+    metrics = train_cell(settings, directory / "cell", directory / "state", checkpoint_seconds=0)
+    return metrics, pd.Series(rates)
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_plateau_halves_the_rate_after_a_plateau_and_only_then(arm, cell_settings, tmp_path, monkeypatch):
+    metrics, rates = rates_of(cell_settings, tmp_path, [3.0, 2.0, 2.1, 2.2, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5], monkeypatch)
+    # evaluations are 6 steps apart; a fall holds from the step after next
+    falls = rates[rates.diff() < 0]
+    assert list(falls.index) == [25, 43] and list(falls) == pytest.approx([0.005, 0.0025])
+    assert rates[3:24].nunique() == 1 and rates[10] == 0.01
+    assert metrics["ended"] == "patience" and metrics["steps"] == 54 and metrics["best_step"] == 30
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_plateau_and_halving_after_a_non_finite_loss_multiply(arm, cell_settings, tmp_path, monkeypatch):
+    poison(monkeypatch, above=0.006)
+    metrics, rates = rates_of(cell_settings, tmp_path, [3.0, 3.0, 3.0, 2.0, 1.9], monkeypatch)
+    assert metrics["status"] == "finished" and metrics["halvings"] == 1
+    assert rates[18] == 0.01 and rates[30] == 0.005 and rates[40] == 0.0025
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_a_plateau_outlives_a_kill(arm, cell_settings, tmp_path, monkeypatch):
+    """Stopped before, at and right after the evaluation that lowers the rate: the same bits as in one piece."""
+    cell_settings["training"] |= {"schedule": "plateau", "ema": 0.9}
+    honest = PotentialTask.evaluate
+    monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: honest(self, split) | {"loss": 1.0})
+
+    def train(name: str, until: list) -> tuple[Cell, Evaluation]:
+        (tmp_path / name).mkdir()
+        for step in until:
+            cell, evaluation = Cell(make_task(cell_settings)), Evaluation(5, 5, 0.9)
+            keep = Checkpointing(tmp_path / name, "same", 60, Ledger(tmp_path / name))
+            fit(cell, evaluation, keep, newest_checkpoint(tmp_path / name, "same"), until=step)
+        return cell, evaluation
+
+    whole, _ = train("whole", [None])
+    pieces, evaluation = train("pieces", [20, 36, 37, 50, None])
+    assert [row["learning_rate"] for row in evaluation.history if row["step"] in (36, 39, 60)] == [0.01, 0.005, 0.005]
+    assert pieces.plateaus == whole.plateaus == 2
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(pieces.model.state_dict()[name], weight), name
 
 
 def poison(monkeypatch, above: float) -> None:

@@ -13,6 +13,7 @@ from chemscale.training.callbacks import Checkpointing, Evaluation, LossLog
 from chemscale.training.cell import make_task, train_cell
 from chemscale.training.elimination import FEW, compute_saved, judged, leaders, next_to_finish
 from chemscale.training.loop import Cell, fit
+from chemscale.training.potential import PotentialTask
 from chemscale.training.rates import best_rate, rate_rule
 from chemscale.training.schedule import rule_rate
 from chemscale.training.speed_estimates import estimates, tse, tse_e, tse_ema
@@ -62,6 +63,25 @@ def test_a_trial_in_two_pieces_ends_in_the_bits_of_one(arm, cell_settings, tmp_p
     assert other.work.tolist() == cell.work.tolist() and half.work[1] < cell.work[1]
     for name, weight in evaluation.best_weights.items():
         assert torch.equal(again.best_weights[name], weight), name
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_trials_are_evaluated_where_the_rate_falls_upon_it(arm, cell_settings, tmp_path, monkeypatch):
+    """Every evaluation finds the same loss, so that the rate falls at the third of five, in the second piece."""
+    cell_settings["training"] |= {"schedule": "plateau"}
+    settings = cell_settings | {"tune": {"data": 60, "steps": 20}}
+    monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: {"loss": 1.0})
+    cells = []
+    monkeypatch.setattr(tuning, "Cell", lambda *arguments: cells.append(Cell(*arguments)) or cells[-1])
+    trial = {"width": 8, "batch_tokens": None, "learning_rate": 0.01, "status": "waiting"}
+    for name, share in (("one", 0.999), ("two", 0.65)):
+        monkeypatch.setattr(tuning, "SHARE", share)
+        known = run_trial(settings, trial, tmp_path / name)
+        assert known["status"] == "stopped" and known["tse"]
+        assert run_trial(settings, trial | known, tmp_path / name)["status"] == "finished"
+    assert [cell.plateaus for cell in cells] == [2, 2, 1, 2]
+    for weight, other in zip(cells[1].model.parameters(), cells[3].model.parameters(), strict=True):
+        assert torch.equal(weight, other)
 
 
 def sweep_settings(cell_settings: dict) -> dict:

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from chemscale.errors import ChemscaleError
 from chemscale.models.shapes import GPT_SHAPES, POTENTIAL_PARAMETERS
+from chemscale.training.schedule import PLATEAU
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 FAMILIES = {"language": GPT_SHAPES, "potential": POTENTIAL_PARAMETERS}
@@ -102,6 +103,14 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
     steps = settings["training"]["steps"]
     if steps["minimum"] > steps["maximum"]:
         problems.append(f"{arm}.training.steps: minimum {steps['minimum']} is above maximum {steps['maximum']}")
+
+    training = settings["training"]
+    for key, least in {"patience": PLATEAU + 1, "evaluations": PLATEAU + 2}.items():
+        if training["schedule"] == "plateau" and training[key] < least:
+            problems.append(
+                f"{arm}.training.{key}: {training[key]} ends a run before a plateau of {PLATEAU} evaluations has "
+                f"lowered its rate; right would be {least} or more, or another schedule"
+            )
 
     dataset = registry.get(settings["dataset"])
     fitting = [name for name, entry in registry.items() if entry.get("arm") == arm]

@@ -42,6 +42,7 @@ def gather(
         keys.ENERGY: torch.from_numpy(energy.astype(np.float32)),
         keys.N_ATOMS: torch.from_numpy(n_atoms),
         keys.MOLECULE: torch.from_numpy(np.repeat(np.arange(len(rows)), n_atoms)),
+        **{key: torch.from_numpy(n.astype(np.float32)) for key, n in geometries.electrons(rows).items()},
     }
     batch = {key: tensor.to(device) for key, tensor in batch.items()}
     batch[keys.PAIR_I], batch[keys.PAIR_J] = pairs(batch[keys.POSITIONS], batch[keys.N_ATOMS], cutoff)

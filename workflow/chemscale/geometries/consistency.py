@@ -15,6 +15,7 @@ import numpy as np
 from ase.data import covalent_radii
 
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.electrons import ELECTRONS
 from chemscale.geometries.store import flat_index
 from chemscale.geometries.units import DEFAULTS, FLAGS
 
@@ -138,9 +139,13 @@ def _with_flags(numbers: dict, declared: dict, flags: dict) -> dict:
 
 
 def _windows(arrays: dict[str, np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
-    """Up to WINDOWS runs of up to WINDOW consecutive structures of one molecule each, evenly over `rows` (S,)."""
-    group, n_atoms = arrays["group"][rows], np.diff(arrays["offsets"])[rows]
-    first = np.flatnonzero(np.append(True, (np.diff(group) != 0) | (np.diff(n_atoms) != 0)))  # of each run
+    """Up to WINDOWS runs of up to WINDOW consecutive structures of one molecule each, evenly over `rows` (S,).
+
+    An ion is another molecule than the neutral one.
+    """
+    n_atoms = np.diff(arrays["offsets"])[rows]
+    kind = np.stack([n_atoms, *(arrays[key][rows] for key in ("group", *ELECTRONS) if key in arrays)], 1).astype(int)
+    first = np.flatnonzero(np.append(True, (np.diff(kind, axis=0) != 0).any(1)))  # of each run
     place = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))  # within its run
     starts = np.flatnonzero(place % WINDOW == 0)
     ends = np.append(starts[1:], len(rows))

@@ -8,6 +8,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
 from chemscale.geometries.consistency import require_consistent
+from chemscale.geometries.electrons import SPIN, counted
 from chemscale.geometries.formats import READERS
 from chemscale.geometries.units import DEFAULTS, FLAGS
 from chemscale.geometries.writing import Block, write_store
@@ -19,9 +20,10 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, dige
     """Make the dataset of a registry entry from the file at `path`; return its header.
 
     The entry names the `format`, the file's names of `energy` and `forces`, their units, that of lengths, and whether
-    `forces_are` forces or the gradient. All is converted here, once. A NaN label was not computed there: such
-    geometries are left out and counted. Raises ChemscaleError for an entry or a file that cannot be used, one whose
-    units or sign cannot be true, and one whose SHA-256 is not `digest`.
+    `forces_are` forces or the gradient; maybe also what the file calls `charge` and `spin`, and what `spin_is`. All is
+    converted here, once. A NaN label was not computed there: such geometries are left out and counted. Raises
+    ChemscaleError for an entry or a file that cannot be used, one whose units or sign cannot be true, and one whose
+    SHA-256 is not `digest`.
     """
     path = Path(path)
     _check(name, entry)
@@ -50,7 +52,7 @@ def _converted(
 ) -> Iterator[Block]:
     """Blocks in Å, eV and eV/Å; molecules are numbered as they come, what has no labels or no positions is counted."""
     to = {key: known[entry.get(key, DEFAULTS.get(key))] for key, known in FLAGS.items()}
-    for z, positions, energy, forces, names, _ in READERS[entry["format"]](path, entry):
+    for z, positions, energy, forces, names, where, said in READERS[entry["format"]](path, entry):
         done = np.isfinite(energy) & np.isfinite(forces).all((1, 2))
         facts["not_computed"] += int((~done).sum())
         for name in np.asarray(names, object)[done]:
@@ -58,17 +60,19 @@ def _converted(
                 molecules[name] = len(molecules)
                 groups.append(name)
         group = np.array([molecules[name] for name in np.asarray(names, object)[done]], int)
+        electrons = counted(where, entry, z, {key: numbers[done] for key, numbers in said.items()})
         placed = np.isfinite(positions[done]).all((1, 2))
         for k in np.flatnonzero(~placed):
             number = int(group[k])
-            where = {"molecule": number, "smiles": groups[number], "geometry": int(k), "geometries": 1}
-            failures.append({**where, "reason": "positions not finite"})
+            lost = {"molecule": number, "smiles": groups[number], "geometry": int(k), "geometries": 1}
+            failures.append({**lost, "reason": "positions not finite"})
         yield Block(
             z,
             positions[done][placed] * to["length_unit"],
             energy[done][placed] * to["energy_unit"],
             forces[done][placed] * to["forces_unit"] * to["forces_are"],
             group[placed],
+            **{key: numbers[placed] for key, numbers in electrons.items()},
         )
 
 
@@ -76,7 +80,7 @@ def _check(name: str, entry: dict) -> None:
     missing = [key for key in NEEDED if key not in entry]
     if missing:
         raise ChemscaleError(f"{name}: the entry lacks {', '.join(missing)}; config/README.md says what they are")
-    for key, known in {"format": READERS, **FLAGS}.items():
+    for key, known in {"format": READERS, **FLAGS, "spin_is": SPIN}.items():
         value = entry.get(key, DEFAULTS.get(key))
         if value not in known:
             raise ChemscaleError(f"{name}: {key} {value!r} is not known; it may be {', '.join(known)}")

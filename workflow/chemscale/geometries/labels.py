@@ -165,7 +165,8 @@ def _label_shard(task: tuple[Path, dict, int, str]) -> None:
     path, *molecule = task
     block, failures = label_molecule(tuple(molecule))
     with atomic(path) as temporary:
-        np.savez(temporary, **block._asdict(), failures=json.dumps(failures))
+        arrays = {key: array for key, array in block._asdict().items() if array is not None}
+        np.savez(temporary, **arrays, failures=json.dumps(failures))
 
 
 def _shard(shards: Path, number: int) -> Path:
@@ -177,7 +178,7 @@ def _finished(shards: Path, molecules: list[str], failures: list[dict]) -> Itera
     for number in range(len(molecules)):
         with np.load(_shard(shards, number)) as shard:
             failures += json.loads(shard["failures"].item())
-            yield Block(*(shard[key] for key in Block._fields))
+            yield Block(**{key: shard[key] for key in Block._fields if key in shard})
 
 
 def _is_plain(atom: Chem.Atom) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from chemscale.geometries.consistency import consistency
+from chemscale.geometries.electrons import ELECTRONS
 from chemscale.geometries.store import flat_index
 
 COUNTED = 20_000  # structures counted at a time
@@ -89,7 +90,7 @@ def _number(value: float | None) -> str:
 
 
 def _remade(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict:
-    """Largest differences between stored labels and those made again here, of a few structures, as neutral molecules.
+    """Largest differences between stored labels and those made again here, of a few structures.
 
     `difference` compares stored forces with central differences of energies made here, along a step of all atoms.
     """
@@ -101,9 +102,11 @@ def _remade(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict:
         atoms = slice(arrays["offsets"][row], arrays["offsets"][row + 1])
         z, x, f = (arrays[key][atoms] for key in ("z", "positions", "forces"))
         x = x.astype(float)
-        energy, forces = single_point(z, x)
+        electrons = {key: int(arrays[key][row]) for key in ELECTRONS if key in arrays}
+        energy, forces = single_point(z, x, **electrons)
         step = STEP * f / max(float(np.linalg.norm(f)), 1e-12)
-        slope = (single_point(z, x - step)[0] - single_point(z, x + step)[0]) / (2 * STEP)
+        slope = single_point(z, x - step, **electrons)[0] - single_point(z, x + step, **electrons)[0]
+        slope /= 2 * STEP
         found = abs(energy - arrays["energy"][row]), np.abs(forces - f).max(), abs(slope - np.linalg.norm(f))
         worst = {key: max(worst[key], float(value)) for key, value in zip(worst, found, strict=True)}
     return {"structures": len(chosen), **worst}

@@ -7,6 +7,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, require_unaltered
+from chemscale.geometries.electrons import ELECTRONS
 
 # S structures of A atoms in all
 ARRAYS = {
@@ -22,7 +23,10 @@ SPLITS = ("unseen", "test", "validation", "train")  # in the order stored
 
 @dataclass(frozen=True)
 class Geometries:
-    """A dataset of molecules with energies and forces; the arrays are described at `ARRAYS`."""
+    """A dataset of molecules with energies and forces; the arrays are described at `ARRAYS`.
+
+    `charge` and `unpaired` (S,) are there only where the dataset's entry names them.
+    """
 
     directory: Path
     header: dict
@@ -32,6 +36,8 @@ class Geometries:
     energy: np.ndarray
     offsets: np.ndarray
     group: np.ndarray
+    charge: np.ndarray | None = None
+    unpaired: np.ndarray | None = None
 
     def rows(self, split: str, size: int | None = None) -> np.ndarray:
         """Structures (int64) of a split, all or the first `size`; so smaller subsets are part of larger ones."""
@@ -54,6 +60,15 @@ class Geometries:
         """Places (A,) in the flat arrays of all atoms of `rows`, structure after structure."""
         return flat_index(self.offsets[rows], self.n_atoms(rows))
 
+    def electrons(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
+        """Charges and unpaired electrons (M,) of structures by their keys; empty where all are neutral by default."""
+        return {key: getattr(self, key)[rows] for key in ELECTRONS if self.charge is not None}
+
+    @property
+    def charged(self) -> int:
+        """Number of structures that are charged or have unpaired electrons."""
+        return int(np.count_nonzero(sum(abs(n.astype(int)) for n in self.electrons().values())))
+
 
 def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Concatenation of the ranges starts[k] … starts[k] + lengths[k]."""
@@ -72,8 +87,9 @@ def open_geometries(directory: Path | str) -> Geometries:
     require_unaltered(directory, header["sha256"])
     if (directory / "source.json").exists():
         _require_same_origin(directory, header, read_json(directory / "source.json"))
+    stored = [key for key in (*ARRAYS, *ELECTRONS) if f"{key}.npy" in header["sha256"]]
     # plain arrays over the maps: indexing numpy's memmap class costs several times as much
-    arrays = {key: np.asarray(np.load(directory / f"{key}.npy", mmap_mode="r")) for key in ARRAYS}
+    arrays = {key: np.asarray(np.load(directory / f"{key}.npy", mmap_mode="r")) for key in stored}
     return Geometries(directory, header, **arrays)
 
 

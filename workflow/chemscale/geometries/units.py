@@ -15,4 +15,4 @@ FORCES = {
 SIGN = {"forces": 1.0, "gradient": -1.0}
 # the keys of a registry entry that say how its numbers are to be read, what they may be, and what they are if left out
 FLAGS = {"length_unit": LENGTH, "energy_unit": ENERGY, "forces_unit": FORCES, "forces_are": SIGN}
-DEFAULTS = {"length_unit": "angstrom", "forces_are": "forces"}
+DEFAULTS = {"length_unit": "angstrom", "forces_are": "forces", "spin_is": "unpaired"}

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, sha256, write_json
+from chemscale.geometries.electrons import ELECTRONS, NAMED
 from chemscale.geometries.sanity import as_text, describe
 from chemscale.geometries.store import ARRAYS, flat_index
 
@@ -24,11 +25,11 @@ FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]
 CLOSEST = 0.4  # Å; the shortest bond, of H2, has 0.74 Å
 COPIED = 20_000  # structures copied at a time
 # what is kept of a block until the order is known
-RAW = {key: ARRAYS[key] for key in ("z", "positions", "forces", "energy", "group")}
+RAW = {key: ARRAYS[key] for key in ("z", "positions", "forces", "energy", "group")} | ELECTRONS
 RAW |= {
     "n_atoms": np.int32,  # (S,)
     "closest": np.float32,  # (S,), Å, distance of the closest two atoms; infinite for one atom
-    "digest": "V16",  # (S,), of atomic numbers and positions
+    "digest": "V16",  # (S,), of atomic numbers, positions, charge and unpaired electrons
 }
 
 
@@ -40,6 +41,8 @@ class Block(NamedTuple):
     energy: np.ndarray  # (K,), eV
     forces: np.ndarray  # (K, A, 3), eV/Å
     group: np.ndarray  # (K,) molecule
+    charge: np.ndarray | None = None  # (K,), elementary charges; None: neutral
+    unpaired: np.ndarray | None = None  # (K,), unpaired electrons; None: closed shell
 
 
 def write_store(
@@ -82,11 +85,12 @@ def write_store(
         (directory / "sanity.txt").write_text(as_text(name, report))
         if judge:
             judge(report)
-        _write_arrays(directory, raw, rows[order])
+        kept = {key: raw[key][rows[order]] for key in ELECTRONS} if set(NAMED) & set(entry) else {}
+        _write_arrays(directory, raw, rows[order], kept)
     finally:
         shutil.rmtree(parts)
     write_json(directory / "groups.json", groups)
-    hashes = {f"{key}.npy": sha256(directory / f"{key}.npy") for key in ARRAYS}
+    hashes = {f"{key}.npy": sha256(directory / f"{key}.npy") for key in (*ARRAYS, *kept)}
     header = {
         "name": name,
         "entry": entry,
@@ -100,6 +104,7 @@ def write_store(
         "force_max": report["force_max"],
         "failures": {"geometries": lost, "share": lost / (total + lost)},
         "duplicates": report["duplicates"],
+        **{f"structures_with_{key}": int(np.count_nonzero(numbers)) for key, numbers in kept.items()},
         **facts,
         "sha256": hashes,
         "fingerprint": fingerprint(hashes),
@@ -120,6 +125,8 @@ def _append(parts: Path, blocks: Iterable[Block], groups: list[str], failures: l
                 where = {"molecule": number, "smiles": groups[number], "geometry": int(k), "geometries": 1}
                 failures.append({**where, "reason": f"atoms closer than {CLOSEST} Å"})
             good = closest >= CLOSEST
+            none = np.zeros(len(positions), np.int8)
+            charge, unpaired = (none if n is None else np.asarray(n) for n in (block.charge, block.unpaired))
             z = np.asarray(block.z, np.uint8)
             values = {
                 "z": np.tile(z, good.sum()),
@@ -127,13 +134,17 @@ def _append(parts: Path, blocks: Iterable[Block], groups: list[str], failures: l
                 "forces": np.asarray(block.forces)[good],
                 "energy": np.asarray(block.energy)[good],
                 "group": np.asarray(block.group)[good],
+                "charge": charge[good],
+                "unpaired": unpaired[good],
                 "n_atoms": np.full(good.sum(), len(z)),
                 "closest": closest[good],
             }
             for key, value in values.items():
                 files[key].write(np.ascontiguousarray(value, RAW[key]))
-            for geometry in values["positions"]:
-                files["digest"].write(hashlib.blake2b(z.tobytes() + geometry.tobytes(), digest_size=16).digest())
+            electrons = np.stack([values[key] for key in ELECTRONS], 1).astype(np.int8)  # (K, 2)
+            for geometry, own in zip(values["positions"], electrons, strict=True):
+                content = z.tobytes() + geometry.tobytes() + own.tobytes()
+                files["digest"].write(hashlib.blake2b(content, digest_size=16).digest())
 
 
 def closest_atoms(positions: np.ndarray) -> np.ndarray:
@@ -203,8 +214,8 @@ def _split(name: str, entry: dict, group: np.ndarray) -> tuple[np.ndarray, dict[
     return order, counts
 
 
-def _write_arrays(directory: Path, raw: dict[str, np.ndarray], order: np.ndarray) -> None:
-    """The arrays of a store, of the structures `order` (S,)."""
+def _write_arrays(directory: Path, raw: dict[str, np.ndarray], order: np.ndarray, electrons: dict) -> None:
+    """The arrays of a store, of the structures `order` (S,); those of `electrons` are in that order."""
     lengths = raw["n_atoms"][order].astype(np.int64)
     atoms = int(lengths.sum())
     for key in ("z", "positions", "forces"):
@@ -216,6 +227,7 @@ def _write_arrays(directory: Path, raw: dict[str, np.ndarray], order: np.ndarray
                 part = slice(first, first + COPIED)
                 file.write(raw[key][flat_index(raw["offsets"][order[part]], lengths[part])])
     offsets = np.append(0, np.cumsum(lengths))
-    for key, array in (("energy", raw["energy"][order]), ("group", raw["group"][order]), ("offsets", offsets)):
+    small = {"energy": raw["energy"][order], "group": raw["group"][order], "offsets": offsets, **electrons}
+    for key, array in small.items():
         with atomic(directory / f"{key}.npy") as temporary:
             np.save(temporary, array)

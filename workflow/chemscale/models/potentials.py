@@ -22,16 +22,22 @@ FAMILIES: dict[str, Callable[[int, int, float, int], nn.Module]] = {
     "allegro": allegro,
     "spookynet": spookynet,
 }
+CHARGED = ("spookynet",)  # families that can be built with inputs of charge and unpaired electrons
 
 
-def build_potential(family: str, depth: int, width: int, cutoff: float, radial: int = 20) -> nn.Module:
+def build_potential(
+    family: str, depth: int, width: int, cutoff: float, radial: int = 20, charged: bool = False
+) -> nn.Module:
     """A potential with fresh weights: `depth` message-passing layers, `width` features, `cutoff` in Å.
 
-    `radial` is the number of radial basis functions. Raises ChemscaleError for an unknown family.
+    `radial` is the number of radial basis functions; `charged` models read the charge and the unpaired electrons of
+    molecules. Raises ChemscaleError for an unknown family, and one that cannot do that.
     """
     if family not in FAMILIES:
         raise ChemscaleError(f"no family of potentials {family!r}; there are {', '.join(FAMILIES)}")
-    return FAMILIES[family](depth, width, cutoff, radial)
+    if charged and family not in CHARGED:
+        raise ChemscaleError(f"family {family} has no input of charge; right would be {', '.join(CHARGED)}")
+    return FAMILIES[family](depth, width, cutoff, radial, **({"charged": True} if charged else {}))
 
 
 def energy_and_forces(model: nn.Module, batch: dict[str, Tensor], training: bool) -> tuple[Tensor, Tensor]:

@@ -12,11 +12,11 @@ import torch
 from chemscale.progress import progress
 from chemscale.training import distributed
 from chemscale.training.averaging import WeightAverage
+from chemscale.training.schedule import count_plateaus, warmup_steps, without_gain
 from chemscale.training.state import Interrupted, Ledger, StopSignal, save_checkpoint
 
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
 WINDOWS_PER_EVALUATION = 4  # points of the training curve between two evaluations
-IMPROVEMENT = 1e-4  # relative; smaller gains do not reset the patience
 STILL_FALLING = 0.03  # relative gain in error over the last evaluation interval above which a cell is under-trained
 
 
@@ -59,12 +59,11 @@ class Evaluation(pl.Callback):
         self.best_step = 0
         self.best_weights: dict[str, torch.Tensor] = {}
         self.history: list[dict] = []
-        self.since_best = 0
         self.ended = "budget"
         self.training_seconds = 0.0  # evaluations left out
         self.mark = 0.0
 
-    KEPT = ("best_loss", "best_step", "best_weights", "history", "since_best", "training_seconds")
+    KEPT = ("best_loss", "best_step", "best_weights", "history", "training_seconds")
 
     def state_dict(self) -> dict:
         self._add_time()
@@ -76,6 +75,7 @@ class Evaluation(pl.Callback):
 
     def on_train_start(self, trainer, cell) -> None:
         self.mark = time.perf_counter()
+        self._tell_plateaus(cell)
 
     def _add_time(self) -> None:
         now = time.perf_counter()
@@ -101,7 +101,9 @@ class Evaluation(pl.Callback):
             return
         with self.average.in_use(cell.model):
             row |= {f"validation_{name}": value for name, value in self._evaluate(cell).items()}
-            out_of_patience = self._judge(row["validation_loss"], step, cell)
+            self._judge(row["validation_loss"], step, cell)
+        self._tell_plateaus(cell)
+        out_of_patience = without_gain(self.losses())[-1] >= self.patience
         if out_of_patience and step < cell.total_steps:
             self.ended = "patience"
             trainer.should_stop = True
@@ -113,19 +115,25 @@ class Evaluation(pl.Callback):
         self.mark = time.perf_counter()
         return metrics
 
-    def _judge(self, loss: float, step: int, cell) -> bool:
-        """Keep the weights if they are the best so far; True when patience is over."""
+    def _judge(self, loss: float, step: int, cell) -> None:
+        """Keep the weights if they are the best so far."""
         if not math.isfinite(loss):
             raise NonFiniteLoss(step)
-        self.since_best = 0 if loss < self.best_loss * (1 - IMPROVEMENT) else self.since_best + 1
         if loss < self.best_loss:
             self.best_loss, self.best_step = loss, step
             self.best_weights = {name: w.detach().cpu().clone() for name, w in cell.model.state_dict().items()}
-        return self.since_best >= self.patience
 
-    def losses(self) -> list[float]:
-        """Validation losses in order."""
-        return [row["validation_loss"] for row in self.history if "validation_loss" in row]
+    def _tell_plateaus(self, cell) -> None:
+        """Count plateaus after the warm-up, from the history alone, so that checkpoints need no more than that.
+
+        The rate of the next step is set by then, so it falls one step later.
+        """
+        rising = warmup_steps(cell.total_steps, cell.training_settings["warmup"])
+        cell.plateaus = count_plateaus(self.losses(rising))
+
+    def losses(self, first: int = 0) -> list[float]:
+        """Validation losses in order, from step `first` on."""
+        return [row["validation_loss"] for row in self.history if "validation_loss" in row and row["step"] >= first]
 
     def last_evaluated(self) -> dict:
         """The last row of the history with an evaluation; empty before the first."""

@@ -33,6 +33,7 @@ class Cell(pl.LightningModule):
         self.training_settings = task.settings["training"]
         self.learning_rate = task.settings["learning_rate"] * 0.5**halvings
         self.total_steps = step_budget(task.settings["data"], task.examples_per_step, self.training_settings["steps"])
+        self.plateaus = 0  # of the validation loss so far; `Evaluation` counts them
         self.precision = precision or {"precision": "float32", "compiled": False, "probe": "a trial"}
         # buffers, so that checkpoints carry them: (units of work, FLOPs) so far; (sum of losses, steps) since last read
         self.register_buffer("work", torch.zeros(2, dtype=torch.float64))
@@ -104,7 +105,8 @@ class Cell(pl.LightningModule):
         )  # fmt: skip
         settings = self.training_settings
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_factor(step, self.total_steps, settings["warmup"], settings["schedule"])
+            optimiser,
+            lambda step: rate_factor(step, self.total_steps, settings["warmup"], settings["schedule"], self.plateaus),
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, Part, evaluation_batches, gather
 from chemscale.geometries.references import fit_references, require_elements
-from chemscale.geometries.store import open_geometries
+from chemscale.geometries.store import Geometries, open_geometries
 from chemscale.models.accounting import counted_flops
-from chemscale.models.potentials import build_potential, energy_and_forces
+from chemscale.models.potentials import CHARGED, build_potential, energy_and_forces
 from chemscale.training import distributed
 
 EVALUATION_ATOMS = 512
@@ -34,9 +35,10 @@ class PotentialTask:
         self.references = fit_references(self.geometries, self.rows)  # eV, per element
         for split in ("validation", *self.final_splits):
             require_elements(self.references, self.geometries, self.geometries.rows(split))
-        self.model = build_potential(
-            settings["family"], settings["depth"], settings["width"], settings["training"]["cutoff"]
-        )
+        self.charged = self.geometries.charged > 0
+        _require_neutral_or_able(self.geometries, settings["family"])
+        shape = (settings["family"], settings["depth"], settings["width"], settings["training"]["cutoff"])
+        self.model = build_potential(*shape, charged=self.charged)
         self.flops_per_atom, self.flops_per_pair = self._step_flops()
 
     @property
@@ -57,6 +59,7 @@ class PotentialTask:
             "depth": self.settings["depth"],
             "width": self.settings["width"],
             "cutoff": self.settings["training"]["cutoff"],  # Å
+            **({"charged": True} if self.charged else {}),
             "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
         }
 
@@ -137,6 +140,16 @@ class PotentialTask:
         (a, p, f), (b, q, g) = counts
         per_pair = (f * b - g * a) / (p * b - q * a) if p * b != q * a else 0.0
         return (f - per_pair * p) / a, per_pair
+
+
+def _require_neutral_or_able(geometries: Geometries, family: str) -> None:
+    if geometries.charged and family not in CHARGED:
+        total = geometries.header["structures"]["total"]
+        raise ChemscaleError(
+            f"{geometries.directory}: {geometries.charged:,} of {total:,} structures are charged or have unpaired "
+            f"electrons, and the family {family} has no input for them; right would be {', '.join(CHARGED)}, or a "
+            "dataset of the neutral closed-shell ones alone"
+        )
 
 
 def _errors(batch: dict[str, Tensor], energy: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,9 @@ def run_trial(settings: dict, trial: dict, state: Path) -> dict:
     directory.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(directory)
     task = make_task(settings | {"width": width, "learning_rate": rate, "data": plan["data"], "training": training})
-    cell, evaluation, log = Cell(task), Evaluation(evaluations=1, patience=1), LossLog()
+    # the rate of "plateau" falls upon evaluations, so that a trial needs those of a run; patience enough for its end
+    evaluations = training["evaluations"] if training["schedule"] == "plateau" else 1
+    cell, evaluation, log = Cell(task), Evaluation(evaluations, patience=evaluations), LossLog()
     kept = {key: value for key, value in task.settings.items() if key not in WHERE}
     identity = fingerprint(kept | {"data_identity": task.data_identity})
     checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, ledger)

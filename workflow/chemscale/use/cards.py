@@ -95,7 +95,8 @@ From anywhere: `PotentialCalculator("…/model.safetensors")` of `chemscale.use.
 
 ## Limits
 
-- No periodic boundary conditions, charges or spins; elements other than those above are refused.
+- No periodic boundary conditions, and no charges or spins unless the table has them; elements other than those above
+  are refused.
 - Energies are right for geometries like those trained on, and nothing warns of others. Energies of different methods
   differ by hundreds of eV: compare within the model only.
 - The licence of the training data is not in the record, and it may bind this model: look it up before passing it on.
@@ -122,6 +123,7 @@ def potential_card(path: Path, potential: Potential, description: dict) -> str:
     facts = {
         "elements": ", ".join(known),
         "cutoff": f"{potential.cutoff} Å",
+        **({"charge, spin": "of `atoms.info`: `charge`, `unpaired` electrons"} if potential.charged else {}),
         "parameters": f"{sum(groups.values()):,}, of them {non_embedding(groups):,} not in embeddings",
     }
     return POTENTIAL_CARD.format(

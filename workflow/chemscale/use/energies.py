@@ -12,14 +12,23 @@ from chemscale.use.models import Potential
 
 
 def energies_and_forces(
-    potential: Potential, z: np.ndarray, n_atoms: np.ndarray, positions: np.ndarray
+    potential: Potential,
+    z: np.ndarray,
+    n_atoms: np.ndarray,
+    positions: np.ndarray,
+    electrons: dict[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energies (M,) in eV, references included, and forces (A, 3) in eV/Å of a batch of molecules, in float64.
 
     Atomic numbers `z` (A,) and `positions` (A, 3) in Å hold molecules of `n_atoms` (M,) atoms one after the other. The
-    elements are ones the potential knows (`require_known`). It computes in its own precision, but the references are
-    added in float64: they are hundreds of times what it computes.
+    elements are ones the potential knows (`require_known`). `electrons` are their `keys.CHARGE` and `keys.UNPAIRED`
+    (M,), left out for neutral closed shells; ChemscaleError if they are others and the potential has no input for them.
+    It computes in its own precision, but the references are added in float64: they are hundreds of times what it
+    computes.
     """
+    electrons = electrons or {}
+    if not potential.charged:
+        _require_neutral(electrons)
     parameter = next(potential.model.parameters())
     sizes = torch.from_numpy(n_atoms.astype(np.int64)).to(parameter.device)
     batch = {
@@ -27,11 +36,22 @@ def energies_and_forces(
         keys.POSITIONS: torch.from_numpy(positions).to(parameter),
         keys.N_ATOMS: sizes,
         keys.MOLECULE: torch.arange(len(n_atoms), device=parameter.device).repeat_interleave(sizes),
+        **{key: torch.as_tensor(n).to(parameter) for key, n in electrons.items()},
     }
     batch[keys.PAIR_I], batch[keys.PAIR_J] = pairs(batch[keys.POSITIONS], sizes, potential.cutoff)
     energy, forces = energy_and_forces(potential.model, batch, training=False)
     references = np.add.reduceat(potential.references[z], np.cumsum(n_atoms) - n_atoms)
     return energy.cpu().double().numpy() + references, forces.cpu().double().numpy()
+
+
+def _require_neutral(electrons: dict[str, np.ndarray]) -> None:
+    for key, numbers in electrons.items():
+        if np.any(numbers):
+            raise ChemscaleError(
+                f"a molecule with {key} {numbers[np.flatnonzero(numbers)[0]]:g}: the potential was trained on neutral "
+                "closed-shell ones, and has no input for it; right would be a SpookyNet trained on a dataset with "
+                "charges"
+            )
 
 
 def require_known(potential: Potential, z: np.ndarray, where: str) -> None:

@@ -51,7 +51,9 @@ def structure_errors(potential: Potential, geometries: Geometries, rows: np.ndar
     for part in cut(geometries.n_atoms(rows), BATCH_ATOMS):
         atoms, n_atoms = geometries.atoms(rows[part]), geometries.n_atoms(rows[part])
         z, labels = geometries.z[atoms], geometries.forces[atoms].astype(float)
-        energy, forces = energies_and_forces(potential, z, n_atoms, geometries.positions[atoms])
+        energy, forces = energies_and_forces(
+            potential, z, n_atoms, geometries.positions[atoms], geometries.electrons(rows[part])
+        )
         first = np.cumsum(n_atoms) - n_atoms
         parts.append(pd.DataFrame({
             "atoms": n_atoms,

@@ -38,6 +38,7 @@ class Potential(NamedTuple):
     model: nn.Module
     references: np.ndarray  # (119,), eV by atomic number; NaN: an element it has not seen
     cutoff: float  # Å
+    charged: bool = False  # whether it reads charge and unpaired electrons
 
 
 def load_potential(path: Path | str, dtype: torch.dtype = torch.float32) -> Potential:
@@ -50,13 +51,14 @@ def load_potential(path: Path | str, dtype: torch.dtype = torch.float32) -> Pote
     from chemscale.models.potentials import build_potential
 
     description, weights = read_model(path, "potential")
-    model = build_potential(*(description[key] for key in ("family", "depth", "width", "cutoff")))
+    charged = description.get("charged", False)
+    model = build_potential(*(description[key] for key in ("family", "depth", "width", "cutoff")), charged=charged)
     model.load_state_dict(weights)
     references = np.full(len(chemical_symbols), np.nan)
     for z, energy in description["references"].items():  # JSON has made text of the numbers
         references[int(z)] = energy
     # without gradients of weights, forces are a tenth faster
-    return Potential(model.to(dtype).eval().requires_grad_(False), references, description["cutoff"])
+    return Potential(model.to(dtype).eval().requires_grad_(False), references, description["cutoff"], charged)
 
 
 def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:

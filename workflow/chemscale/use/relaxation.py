@@ -23,14 +23,18 @@ COLUMNS = ("molecule", "numbers", "start", "minimum", "minimum_energy")
 def write_minima(geometries: Geometries, molecules: int, seed: int, out: Path) -> None:
     """Write molecules never trained on to `out` (Parquet): where simulations start, and what relaxations should find.
 
-    They are `molecules` of the split unseen, drawn with `seed`, or all if it has fewer. Columns: name of the molecule,
-    atomic `numbers` (A,), `start` (3A,) in Å, its geometry of lowest energy in the store, and `minimum` (3A,) in Å with
-    its energy in eV, where the start relaxes to by GFN2-xTB; these are null where the labels are of another method, for
-    which there is no program here, and where the relaxation fails.
+    They are `molecules` of the split unseen, neutral and of closed shells, drawn with `seed`, or all if it has fewer.
+    Columns: name of the molecule, atomic `numbers` (A,), `start` (3A,) in Å, its geometry of lowest energy in the
+    store, and `minimum` (3A,) in Å with its energy in eV, where the start relaxes to by GFN2-xTB; these are null where
+    the labels are of another method, for which there is no program here, and where the relaxation fails.
     """
     if not geometries.header["structures"]["unseen"]:
         raise ChemscaleError(f"{geometries.directory}: no molecules in split 'unseen'; raise its unseen_molecules")
     rows = geometries.rows("unseen")
+    for numbers in geometries.electrons().values():
+        rows = rows[numbers[rows] == 0]
+    if not len(rows):
+        raise ChemscaleError(f"{geometries.directory}: no neutral closed-shell molecules in split 'unseen'")
     names = read_json(geometries.directory / "groups.json")
     groups = np.random.default_rng(seed).permutation(np.unique(geometries.group[rows]))[:molecules]
     table = []

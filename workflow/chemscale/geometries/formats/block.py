@@ -20,6 +20,7 @@ class Labelled(NamedTuple):
     forces: np.ndarray  # (K, A, 3), NaN where not computed
     molecules: list[str]  # (K,) names that tell molecules apart: SMILES or formula
     where: str  # place in the file, for messages
+    electrons: dict[str, np.ndarray] = {}  # noqa: RUF012, never changed; charge and spin (K,) if the entry names them
 
 
 def slices(structures: int, atoms: int) -> Iterator[slice]:

@@ -9,7 +9,10 @@ import ase.io
 import numpy as np
 
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.electrons import named
 from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula
+
+HALF = 0.5  # elementary charges; what is less is the rounding of a neutral molecule
 
 
 class Frame(NamedTuple):
@@ -58,7 +61,8 @@ def _asedb(path: Path) -> Iterator[Frame]:
         for row in ase.db.connect(path, type="json" if path.suffix == ".json" else "db").select():
             atoms = row.toatoms()
             labels = atoms.calc.results if atoms.calc else {}
-            yield Frame(atoms, {**row.key_value_pairs, **row.data, **labels}, f"{path}: row {row.id}")
+            properties = {"charge": row.charge, **row.key_value_pairs, **row.data, **labels}
+            yield Frame(atoms, properties, f"{path}: row {row.id}")
     except ChemscaleError:
         raise
     except Exception as error:  # of sqlite, JSON or ASE, by what is damaged
@@ -81,11 +85,12 @@ def _blocks(frames: Iterable[Frame], entry: dict) -> Iterator[Labelled]:
 
 
 def _block(z: np.ndarray, rows: list[tuple], where: str) -> Labelled:
-    positions, energy, forces, molecules = zip(*rows, strict=True)
-    return Labelled(z, np.array(positions), np.array(energy), np.array(forces), list(molecules), where)
+    positions, energy, forces, molecules, electrons = zip(*rows, strict=True)
+    electrons = {key: np.concatenate([each[key] for each in electrons]) for key in electrons[0]}
+    return Labelled(z, np.array(positions), np.array(energy), np.array(forces), list(molecules), where, electrons)
 
 
-def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, np.ndarray, str]:
+def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, np.ndarray, str, dict]:
     atoms, properties, where = frame
     if atoms.pbc.any():
         raise ChemscaleError(f"{where}: periodic in space; only molecules can be taken")
@@ -99,5 +104,11 @@ def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, n
             f"{where}: {entry['energy']} and {entry['forces']} have shapes {energy.shape} and {forces.shape}, "
             f"expected () and ({len(atoms)}, 3)"
         )
+    said = properties.get("charge")
+    if "charge" not in entry and isinstance(said, (int, float, np.number)) and abs(said) > HALF:
+        raise ChemscaleError(
+            f"{where} has a charge of {said:g}, and the entry would make it neutral; right would be charge: charge"
+        )
     name = properties.get("smiles", properties.get("name"))
-    return atoms.positions, energy.item(), forces, str(name) if name is not None else formula(z)
+    name = str(name) if name is not None else formula(z)
+    return atoms.positions, energy.item(), forces, name, named(where, entry, properties, 1)

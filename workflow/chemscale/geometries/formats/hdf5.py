@@ -14,6 +14,7 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.electrons import named
 from chemscale.geometries.formats.block import Labelled, elements, formula, require_shapes, slices
 from chemscale.geometries.units import DEFAULTS
 from chemscale.progress import progress
@@ -84,6 +85,7 @@ def _blocks(where: str, group: h5py.Group, layout: Layout, entry: dict) -> Itera
     smiles = group["smiles"].asstr()[:] if "smiles" in group else None
     if smiles is not None and len(smiles) not in (1, count):
         raise ChemscaleError(f"{where}/smiles has {len(smiles)} entries, expected {count} or 1")
+    electrons = named(where, entry, group, count)
     for part in slices(count, atoms):
         species = elements(where, z[part] if z.ndim == 2 else z[:])
         arrays = positions[part], energy[part], forces[part]
@@ -92,13 +94,14 @@ def _blocks(where: str, group: h5py.Group, layout: Layout, entry: dict) -> Itera
         else:
             molecules = [group.name.strip("/")] * len(arrays[1])
         if species.ndim == 1:
-            yield Labelled(species, *arrays, molecules, where)
+            yield Labelled(species, *arrays, molecules, where, {key: n[part] for key, n in electrons.items()})
             continue
         kinds, which = np.unique(species, axis=0, return_inverse=True)
         for k, kind in enumerate(kinds):
             rows = np.flatnonzero(which.ravel() == k)
             here = [molecules[row] for row in rows] if smiles is not None else [formula(kind)] * len(rows)
-            yield Labelled(kind, *(array[rows] for array in arrays), here, where)
+            own = {key: n[part][rows] for key, n in electrons.items()}
+            yield Labelled(kind, *(array[rows] for array in arrays), here, where, own)
 
 
 def _require_declared(where: str, entry: dict, key: str, dataset: h5py.Dataset) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.electrons import NAMED, named
 from chemscale.geometries.formats.block import Labelled, elements, require_shapes, slices
 
 Z = ("nuclear_charges", "z", "numbers", "atomic_numbers")  # (A,)
@@ -58,14 +59,25 @@ def _archive(where: str, molecule: str, file: BinaryIO, entry: dict) -> Iterator
             right = ((count, len(z), 3), (count, 1) if len(energy_shape) == 2 else (count,), (count, len(z), 3))
             found = [(key, shape, want) for key, (shape, _), want in zip(keys[1:], headers, right, strict=True)]
             require_shapes(where, [(keys[0], z.shape, (len(z),)), *found])
+            electrons = named(where, entry, _small(archive, names, entry), count)
             for part in slices(count, len(z)):
                 k = min(part.stop, count) - part.start
                 positions, energy, forces = (
                     _rows(stream, k, *header) for stream, header in zip(streams, headers, strict=True)
                 )
-                yield Labelled(z, positions, energy.reshape(k), forces, [molecule] * k, where)
+                own = {key: n[part] for key, n in electrons.items()}
+                yield Labelled(z, positions, energy.reshape(k), forces, [molecule] * k, where, own)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
+
+
+def _small(archive: zipfile.ZipFile, names: list[str], entry: dict) -> dict:
+    """The arrays by name, those of charge and spin that the entry names read."""
+    arrays = dict.fromkeys(names)
+    for name in {entry.get(key) for key in NAMED} & set(names):
+        with archive.open(f"{name}.npy") as member:
+            arrays[name] = npy.read_array(member, allow_pickle=False)
+    return arrays
 
 
 def _one_of(where: str, names: list[str], wanted: tuple[str, ...]) -> str:
