@@ -57,7 +57,7 @@ def transfer(runs: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("force MAE (eV/Å)")
-    plain_ticks(grid[0, 0])
+    plain_ticks(grid[0, 0], x=False)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
@@ -101,4 +101,4 @@ def _write_ratios(axes: Axes, found: pd.DataFrame) -> None:
                + (f"  (× {row['relative']:.2f})" if row["relative"] == row["relative"] else ""))
         for family, row in found.iterrows()
     ]  # fmt: skip
-    axes.legend(handles=lines, loc="lower left", fontsize="x-small", handlelength=1)
+    axes.legend(handles=lines, loc="best", fontsize="x-small", handlelength=1)
