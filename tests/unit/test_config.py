@@ -197,7 +197,9 @@ def test_sweeps_ask_for_what_their_trials_cost(config):
     assert small["gpu"] == 0 and large["gpu"] == 1 and large["runtime"] > small["runtime"]
 
 
-@pytest.mark.parametrize("path", ["config.yaml", "studies/smoke.yaml", "studies/reference.yaml", "studies/paper.yaml"])
+@pytest.mark.parametrize(
+    "path", ["config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", "gfn2-small"))]
+)
 def test_shipped_studies_are_valid(checkout, path):
     registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
     config = yaml.safe_load((checkout / "config" / path).read_text())
