@@ -104,6 +104,42 @@ def test_own_datasets_join_the_registry(config):
     assert "language.data: 101 is more than own has for training, 100 molecules" in problems(config)
 
 
+def test_datasets_to_be_evaluated_on_are_known_comparable_and_not_trained_on(config):
+    methods = {"geoms": "GFN2-xTB", "more": "GFN2-xTB", "other": "wB97X"}
+    common = REGISTRY["geoms"] | {"validation": 1, "test": 1, "seed": 0, "max_failure_share": 0.0}
+    config["datasets"] = {name: common | {"method": method} for name, method in methods.items()}
+    config["potential"]["evaluate_on"] = ["geoms", "mols", "more", "other", "absent"]
+    text = problems(config)
+    assert "4 problem(s)" in text
+    assert "potential.evaluate_on: geoms: what is trained on" in text
+    for name in ("mols", "absent"):
+        assert f"{name}: no dataset of the arm potential; right would be one of geoms, more, other" in text
+    assert "potential.evaluate_on: other: labelled with wB97X, but geoms with GFN2-xTB" in text
+    config["potential"]["evaluate_on"] = ["more", "more"]
+    assert "has non-unique elements" in problems(config)
+
+
+def test_what_is_evaluated_on_does_not_decide_a_training(config):
+    more = REGISTRY["geoms"] | {"training_structures": 0, "seed": 0, "max_failure_share": 0.0}
+    before = study.cells(complete(config, REGISTRY))
+    config["datasets"] = {"more": more}
+    config["potential"]["evaluate_on"] = ["more"]
+    assert study.cells(complete(config, REGISTRY)) == before
+
+
+def test_a_dataset_to_be_evaluated_on_has_test_structures_only(config):
+    entry = REGISTRY["geoms"] | {"seed": 0, "max_failure_share": 0.0}
+    config["datasets"] = {"all-test": entry | {"training_structures": 0, "test": 100}, "no-test": entry}
+    config["potential"]["dataset"] = "all-test"
+    text = problems(config)
+    assert (
+        "datasets.all-test.test: " in text and "right would be: to leave it out; where training_structures is 0" in text
+    )
+    assert "datasets.no-test: 'validation' is a required property" in text
+    config["datasets"] = {"all-test": entry | {"training_structures": 0}}
+    assert "potential.data: 100 is more than all-test has for training, 0 structures" in problems(config)
+
+
 def test_cells_are_the_grid_with_more_seeds_on_the_small_half(config):
     cells = study.cells(complete(config, REGISTRY))
     names = [cell.name for cell in cells]
@@ -161,7 +197,9 @@ def test_sweeps_ask_for_what_their_trials_cost(config):
     assert small["gpu"] == 0 and large["gpu"] == 1 and large["runtime"] > small["runtime"]
 
 
-@pytest.mark.parametrize("path", ["config.yaml", "studies/smoke.yaml", "studies/reference.yaml", "studies/paper.yaml"])
+@pytest.mark.parametrize(
+    "path", ["config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", "gfn2-small"))]
+)
 def test_shipped_studies_are_valid(checkout, path):
     registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
     config = yaml.safe_load((checkout / "config" / path).read_text())

@@ -186,19 +186,21 @@ def test_a_failed_run_simulates_nothing_and_says_why(minima, tmp_path):
 
 def test_errors_on_a_store_are_those_of_the_training_and_add_up(trained_potential, tiny_geometries, tmp_path):
     settings, record = trained_potential
-    content = evaluate(record, tiny_geometries, tmp_path / "errors.json")
+    content = evaluate(record, [tiny_geometries], tmp_path / "errors.json")
     assert content == read_json(tmp_path / "errors.json")
-    assert set(content["splits"]) == {"unseen", "test", "validation", "train"}
+    splits = content["stores"]["tiny"]["splits"]
+    assert set(splits) == {"unseen", "test", "validation", "train"}
     metrics = read_json(record / "metrics.json")
     for split in ("test", "unseen"):
         for name in ("energy_mae", "energy_rmse", "force_mae", "force_mae_se", "force_rmse"):
-            assert content["splits"][split][name] == pytest.approx(metrics[f"{split}_{name}"], rel=1e-4)
-    test = content["splits"]["test"]
+            assert splits[split][name] == pytest.approx(metrics[f"{split}_{name}"], rel=1e-4)
+    test = splits["test"]
     assert test["zero_force_mae"] == pytest.approx(make_task(settings).baseline()["zero_force_mae"], rel=1e-6)
     sizes = test["by_heavy_atoms"]
     assert set(sizes) <= {"1", "2", "3"} and sum(part["structures"] for part in sizes.values()) == 30
-    few = evaluate(record, tiny_geometries, tmp_path / "few.json", structures=7)
-    assert {part["structures"] for part in few["splits"].values()} == {7}
+    few = evaluate(record, [tiny_geometries], tmp_path / "few.json", structures=7)
+    assert {part["structures"] for part in few["stores"]["tiny"]["splits"].values()} == {7}
+    assert few["errors"]["on_tiny_structures"] == 28
 
 
 def test_a_store_with_an_element_never_seen_is_refused(trained_potential, tiny_geometries, tmp_path, monkeypatch):
@@ -209,7 +211,7 @@ def test_a_store_with_an_element_never_seen_is_refused(trained_potential, tiny_g
     z[store.z == 6] = 14
     monkeypatch.setattr(module, "open_geometries", lambda _: type(store)(**vars(store) | {"z": z}))
     with pytest.raises(ChemscaleError, match="not seen Si; it was trained on H, C"):
-        evaluate(trained_potential[1], tiny_geometries, tmp_path / "errors.json")
+        evaluate(trained_potential[1], [tiny_geometries], tmp_path / "errors.json")
 
 
 def test_a_single_atom_does_not_stop_a_batch(trained_potential):

@@ -127,6 +127,29 @@ def test_a_changed_configuration_trains_exactly_its_cells(study, change, trained
     assert jobs_by_rule(output) == {rule: count for rule, count in expected.items() if count}
 
 
+def test_errors_on_another_dataset_train_nothing_and_are_drawn(copy):
+    """One cell is evaluated for real; the others are only planned, at seconds each."""
+
+    def change(config):
+        warm = {"arm": "potential", "source": "thermal", "method": "GFN2-xTB", "smiles": ["CO", "CCO", "CCCCO"]}
+        warm |= {"conformers": 1, "geometries_per_molecule": 4, "temperature": [1000, 1500]}
+        config["datasets"] = {"warm": warm | {"training_structures": 0, "seed": 0, "max_failure_share": 0.0}}
+        config["potential"]["evaluate_on"] = ["warm"]
+
+    config = changed(copy, change)
+    jobs = {"label": 1, "evaluate": 9, "draw_transfer": 1}
+    assert plan(copy, "--configfile", config) == FROM_RECORDS_ON | jobs
+    cell = "potential/painn/d2-w8/180/seed0"
+    snakemake(copy, f"results/smoke/runs/{cell}/errors.json", "--cores", "2", "--configfile", config)
+    figure = ("results/smoke/figures/transfer.svg", "--cores", "2", "--configfile", config)
+    snakemake(copy, *figure, "--config", "results_source=finished")
+    table = pd.read_parquet(copy / "results/smoke/tables/runs.parquet").set_index("cell")
+    assert table["on_warm_structures"].dropna().to_dict() == {cell: 12}
+    assert table.loc[cell, "on_warm_force_mae"] > table.loc[cell, "test_force_mae"]
+    text = (copy / figure[0]).read_text()
+    assert ">warm<" in text and text.count("no force predicted") >= 2
+
+
 def test_a_deleted_figure_is_drawn_and_nothing_else(study):
     figure = study / "results" / "smoke" / "figures" / "language-size.svg"
     figure.rename(study / "aside")

@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("evaluate", verbs.evaluate, "Say a trained potential's errors on any geometries, by split and by size.")
     v.add_argument("model", type=Path, help="record of a potential cell, or its model.safetensors")
-    v.add_argument("store", type=Path, help="directory of a dataset, after label or ingest")
+    v.add_argument("stores", type=Path, nargs="+", metavar="store", help="directory of a dataset, with its geometries")
     v.add_argument("--structures", type=int, help="at most, of each split; default: all")
     v.add_argument("--out", type=Path, required=True, help="JSON file to write")
     _add_gpus(v)

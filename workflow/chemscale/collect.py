@@ -17,7 +17,8 @@ LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map 
 def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
 
-    runs.parquet and runs.csv (one row a cell, with the quality of what it generated or simulated), histories.parquet
+    runs.parquet and runs.csv (one row a cell, with the quality of what it generated or simulated,
+    and its errors on other datasets), histories.parquet
     (one row a point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's
     rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep
     theirs with the reason.
@@ -33,7 +34,9 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
             continue
         metrics = read_json(record)
         row |= {key: value for key, value in metrics.items() if key not in NESTED}
-        rows.append(row | _use(record, "quality", metrics) | _use(record, "dynamics", metrics))
+        for what in ("quality", "dynamics", "errors"):
+            row |= _use(record, what, metrics)
+        rows.append(row)
         histories.append(pd.read_parquet(record.with_name("history.parquet")).assign(cell=name))
     table = pd.DataFrame(rows)
     if not histories:
@@ -52,7 +55,10 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
 
 
 def _use(record: Path, what: str, metrics: dict) -> dict:
-    """How good the molecules ("quality") or simulations ("dynamics") of a run are; nothing if of another model."""
+    """How good a run's molecules ("quality") or simulations ("dynamics") are, or its "errors" on other datasets.
+
+    Nothing if of another model.
+    """
     path = record.with_name(f"{what}.json")
     if not path.exists():
         return {}

@@ -122,6 +122,7 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
         problems += _context_problems(settings, dataset)
         if "max_tokens" not in dataset:
             problems.append(f"datasets.{settings['dataset']}: lacks max_tokens, the longest molecule kept; such as 128")
+    problems += _evaluation_problems(settings, dataset, {name: registry[name] for name in fitting})
     available = training_examples(arm, dataset)
     wanted = {"data": max(settings["data"]), "tune.data": settings.get("tune", {}).get("data", 0)}
     for key, size in wanted.items():
@@ -129,6 +130,23 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
             problems.append(
                 f"{arm}.{key}: {size:,} is more than {settings['dataset']} has for training,"
                 f" {available:,} {EXAMPLES[arm]}"
+            )
+    return problems
+
+
+def _evaluation_problems(settings: dict, dataset: dict, known: dict[str, dict]) -> list[str]:
+    """Datasets to be evaluated on that are not among the `known` ones of the arm, or not comparable."""
+    problems = []
+    for name in settings.get("evaluate_on", []):
+        where, entry = f"potential.evaluate_on: {name}", known.get(name, {})
+        if name not in known:
+            problems.append(f"{where}: no dataset of the arm potential; right would be one of {', '.join(known)}")
+        elif name == settings["dataset"]:
+            problems.append(f"{where}: what is trained on, whose test errors are there anyway; right would be another")
+        elif entry.get("method") != dataset.get("method"):
+            problems.append(
+                f"{where}: labelled with {entry.get('method')}, but {settings['dataset']} with {dataset.get('method')};"
+                " right would be one of the same method"
             )
     return problems
 

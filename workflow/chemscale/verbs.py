@@ -143,7 +143,7 @@ def evaluate(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
     from chemscale.use.evaluate import evaluate
 
-    print(json.dumps(evaluate(options.model, options.store, options.out, options.structures), indent=2))
+    print(json.dumps(evaluate(options.model, options.stores, options.out, options.structures), indent=2))
 
 
 def collect(options: argparse.Namespace) -> None:

@@ -37,6 +37,13 @@ DYNAMICS = [
     if SIMULATES and cell.arm == "potential" and cell.seed == 0
 ]
 
+EVALUATED_ON = config.get("potential", {}).get("evaluate_on", [])
+ERRORS = [
+    f"results/{config['study']}/runs/{cell.name}/errors.json"
+    for cell in CELLS.values()
+    if EVALUATED_ON and cell.arm == "potential"
+]
+
 
 def datasets_from(arm, *sources):
     """Regular expression of the datasets of an arm that come from one of `sources`; from any if none is given."""
@@ -68,6 +75,11 @@ def dataset_path(arm):
     """The header that is written last when the dataset of an arm is complete."""
     header = {"language": "corpus.json", "potential": "geometries.json"}[arm]
     return f"results/data/{config[arm]['dataset']}/{header}"
+
+
+def stores_evaluated_on():
+    """The headers of the datasets that potentials are only evaluated on."""
+    return [f"results/data/{name}/geometries.json" for name in EVALUATED_ON]
 
 
 def data_of_arm(wildcards):
@@ -158,6 +170,13 @@ def dynamics_to_collect(wildcards):
     return DYNAMICS
 
 
+def errors_to_collect(wildcards):
+    """Errors of the potentials on other datasets; with `results_source: finished`, where they are there."""
+    if config["results_source"] == "finished":
+        return [errors for errors in ERRORS if Path(errors).exists()]
+    return ERRORS
+
+
 def molecules_to_simulate(wildcards):
     """The held-out molecules that every potential of the study is simulated on."""
     potential = config["potential"]
@@ -192,6 +211,7 @@ def figures_of_study(wildcards):
     files = [file for arm in ARMS for file in drawn[arm]]
     files += ["generation.svg"] if GENERATES else []
     files += ["dynamics.svg"] if SIMULATES else []
+    files += ["transfer.svg"] if EVALUATED_ON else []
     files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]

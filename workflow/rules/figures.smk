@@ -134,6 +134,35 @@ rule draw_dynamics:
         """
 
 
+rule draw_transfer:
+    """Force error against data on the test structures and on every other dataset evaluated on."""
+    input:
+        notebook="workflow/notebooks/transfer.ipynb",
+        runs="results/{study}/tables/runs.parquet",
+    output:
+        notebook="results/{study}/figures/transfer.ipynb",
+        transfer=report(
+            "results/{study}/figures/transfer.svg",
+            category="Potential",
+            caption="../report/transfer.rst",
+            labels={"figure": "Force error in and out of distribution"},
+        ),
+    log:
+        "logs/{study}/draw/transfer.log",
+    benchmark:
+        "logs/{study}/draw/transfer.tsv"
+    localrule: True
+    conda:
+        "../../envs/chemscale.yaml"
+    params:
+        figures=subpath(output.notebook, parent=True),
+    shell:
+        r"""
+        papermill {input.notebook:q} {output.notebook:q} --no-progress-bar \
+            -p runs {input.runs:q} -p figures {params.figures:q} &>{log:q}
+        """
+
+
 rule draw_training:
     """Training curves of every cell, and the sweeps behind the learning rates."""
     input:

@@ -10,6 +10,7 @@ rule collect:
         records=records_to_collect,
         qualities=qualities_to_collect,
         dynamics=dynamics_to_collect,
+        errors=errors_to_collect,
         sweeps=sweeps_to_collect,
     output:
         runs="results/{study}/tables/runs.parquet",

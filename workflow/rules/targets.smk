@@ -19,6 +19,7 @@ rule all:
 rule data:
     input:
         [dataset_path(arm) for arm in ARMS],
+        stores_evaluated_on(),
 
 
 rule training:

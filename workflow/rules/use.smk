@@ -1,7 +1,7 @@
 """Use: what trained models are good for.
 
-OUTPUTS: results/{study}/runs/<cell>/samples.parquet, quality.json, and simulations.parquet, dynamics.json;
-results/data/{dataset}/properties-{molecules}.parquet and minima-{molecules}.parquet
+OUTPUTS: results/{study}/runs/<cell>/samples.parquet, quality.json, and simulations.parquet, dynamics.json,
+errors.json; results/data/{dataset}/properties-{molecules}.parquet and minima-{molecules}.parquet
 """
 
 
@@ -129,4 +129,34 @@ rule simulate:
         chemscale simulate {params.record:q} {input.minima:q} --temperature {params.temperature} \
             --picoseconds {params.picoseconds} --step {params.step} --out {output.simulations:q} \
             --summary {output.dynamics:q} --gpus {resources.gpu} &>{log:q}
+        """
+
+
+rule evaluate:
+    """Errors of a trained potential on datasets it was not trained on: larger molecules, hotter ones."""
+    input:
+        metrics="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/metrics.json",
+        model="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/model.safetensors",
+        stores=stores_evaluated_on(),
+    output:
+        errors="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/errors.json",
+    log:
+        "logs/{study}/evaluate/{arm}/{family}/{size}/{data}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/evaluate/{arm}/{family}/{size}/{data}/seed{seed}.tsv"
+    wildcard_constraints:
+        arm="potential",
+    conda:
+        "../../envs/chemscale.yaml"
+    threads: 1
+    resources:
+        mem_mb=cell_memory,
+        runtime=60,
+        gpu=lambda wildcards: min(1, cell_gpu(wildcards)),
+    params:
+        record=subpath(input.metrics, parent=True),
+        stores=[f"results/data/{name}" for name in EVALUATED_ON],
+    shell:
+        r"""
+        chemscale evaluate {params.record:q} {params.stores:q} --out {output.errors:q} --gpus {resources.gpu} &>{log:q}
         """

@@ -71,11 +71,12 @@ def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
         given = [line.text for line in read_lines(path, layout) if line.text]
         source = path.name
     else:
-        molecules = small_molecules(entry["max_heavy_atoms"], entry["molecules"])
+        least, most = entry.get("min_heavy_atoms", 1), entry["max_heavy_atoms"]
+        molecules = small_molecules(most, entry["molecules"], least)
         if len(molecules) < entry["molecules"]:
             raise ChemscaleError(
-                f"{name}: {entry['molecules']} molecules asked for, but {NCI.name} has {len(molecules)} of at most "
-                f"{entry['max_heavy_atoms']} heavy atoms; ask for fewer or raise max_heavy_atoms"
+                f"{name}: {entry['molecules']} molecules asked for, but {NCI.name} has {len(molecules)} of "
+                f"{least} to {most} heavy atoms; ask for fewer or raise max_heavy_atoms"
             )
         return molecules, f"RDKit's {NCI.name}"
     with BlockLogs():
@@ -86,8 +87,8 @@ def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
     return molecules[: entry.get("molecules")], source
 
 
-def small_molecules(max_heavy_atoms: int, count: int) -> list[str]:
-    """The first `count` SMILES of neutral closed-shell CHNO molecules in RDKit's NCI file.
+def small_molecules(max_heavy_atoms: int, count: int, min_heavy_atoms: int = 1) -> list[str]:
+    """The first `count` SMILES of neutral closed-shell CHNO molecules of these sizes in RDKit's NCI file.
 
     Parts of mixtures count as molecules of their own.
     """
@@ -96,7 +97,8 @@ def small_molecules(max_heavy_atoms: int, count: int) -> list[str]:
         for line in NCI.read_text().splitlines():
             whole = Chem.MolFromSmiles(line.split()[0])
             for molecule in Chem.GetMolFrags(whole, asMols=True) if whole else ():
-                if molecule.GetNumHeavyAtoms() <= max_heavy_atoms and all(map(_is_plain, molecule.GetAtoms())):
+                fits = min_heavy_atoms <= molecule.GetNumHeavyAtoms() <= max_heavy_atoms
+                if fits and all(map(_is_plain, molecule.GetAtoms())):
                     found[Chem.MolToSmiles(molecule)] = None
     return list(found)[:count]
 

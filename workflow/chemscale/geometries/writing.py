@@ -60,7 +60,8 @@ def write_store(
     `groups` are the names (SMILES or formula) of the molecules, `failures` what could not be labelled, `facts` more for
     the header; all three may grow while `blocks` are drawn. Structures with overlapping atoms are failures too, and of
     equal ones the first is kept. The entry's `unseen_molecules` are kept whole out of training; of the rest one
-    permutation, seeded by `seed`, gives `test`, `validation` and then training. `sanity.json` and `sanity.txt` describe
+    permutation, seeded by `seed`, gives `test`, `validation` and then training; with `training_structures` 0 all are
+    `test`. `sanity.json` and `sanity.txt` describe
     the structures; `judge` sees that report before there is a store, and may raise.
     """
     directory = Path(directory)
@@ -201,6 +202,8 @@ def _split(name: str, entry: dict, group: np.ndarray) -> tuple[np.ndarray, dict[
     """Order (S,) in which structures are stored, and the number in each split."""
     generator = np.random.default_rng(entry["seed"])
     molecules = generator.permutation(np.unique(group))
+    if entry.get("training_structures") == 0:
+        return generator.permutation(len(group)), {"unseen": 0, "test": len(group), "validation": 0, "train": 0}
     unseen = np.isin(group, molecules[: entry["unseen_molecules"]])
     order = np.concatenate([np.flatnonzero(unseen), generator.permutation(np.flatnonzero(~unseen))])
     counts = {"unseen": int(unseen.sum()), "test": entry["test"], "validation": entry["validation"]}

@@ -1,4 +1,4 @@
-"""A trained potential's errors on any store of geometries: other molecules, larger ones, hotter ones."""
+"""A trained potential's errors on any stores of geometries: other molecules, larger ones, hotter ones."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import write_json
+from chemscale.files import read_json, write_json
 from chemscale.geometries.batches import cut
 from chemscale.geometries.store import SPLITS, Geometries, open_geometries
 from chemscale.scaling.summary import finite
@@ -17,26 +17,41 @@ from chemscale.use.models import Potential, load_potential
 BATCH_ATOMS = 512
 
 
-def evaluate(record: Path, store: Path, out: Path, structures: int | None = None) -> dict:
-    """Write the errors of a trained potential on a store, at most `structures` of each split; return what is written.
+def evaluate(record: Path, stores: list[Path], out: Path, structures: int | None = None) -> dict:
+    """Write the errors of a trained potential on `stores`, at most `structures` of each split; return what is written.
 
-    `splits` has the `errors` of each split, `by_heavy_atoms` within it those of molecules of each size. Raises
-    ChemscaleError for an element the potential has not seen.
+    `stores` has an entry a store by its name: `splits` with the `errors` of each split, `by_heavy_atoms` within it
+    those of molecules of each size. `errors` are columns of the runs table, those of all splits of a store together. A
+    failed run has no weights: no errors then, and `reason` says why. Raises ChemscaleError for an element the potential
+    has not seen, and for two stores of one name.
     """
     if structures is not None and structures < 1:
         raise ChemscaleError(f"--structures {structures}: right would be at least 1")
-    potential, geometries = load_potential(record), open_geometries(store)
+    metrics = record / "metrics.json"
+    metrics = read_json(metrics) if metrics.is_file() else {}
+    content = {"model": str(record), "fingerprint": metrics.get("fingerprint"), "errors": {}, "stores": {}}
+    if metrics.get("status") == "failed":
+        write_json(out, content | {"reason": metrics["reason"]})
+        return content
+    potential = load_potential(record)
     potential.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    splits = {}
-    for split in SPLITS:
-        count = min(geometries.header["structures"][split], structures or np.inf)
-        if not count:
-            continue
-        table = structure_errors(potential, geometries, geometries.rows(split, count))
-        sizes = {str(heavy): errors(of_size) for heavy, of_size in table.groupby("heavy_atoms")}
-        splits[split] = errors(table) | {"by_heavy_atoms": sizes}
-    content = {"model": str(record), "store": geometries.header["name"], "method": geometries.header["method"]}
-    content |= {"store_fingerprint": geometries.header["fingerprint"], "splits": splits}
+    for geometries in map(open_geometries, stores):
+        header = geometries.header
+        name, tables = header["name"], {}
+        if name in content["stores"]:
+            raise ChemscaleError(f"{geometries.directory}: a second store of the name {name}; evaluate on it by itself")
+        for split in SPLITS:
+            if count := min(header["structures"][split], structures or np.inf):
+                tables[split] = structure_errors(potential, geometries, geometries.rows(split, count))
+        splits = {
+            split: errors(table)
+            | {"by_heavy_atoms": {str(heavy): errors(of_size) for heavy, of_size in table.groupby("heavy_atoms")}}
+            for split, table in tables.items()
+        }
+        about = {"method": header["method"], "fingerprint": header["fingerprint"]}
+        content["stores"][name] = about | {"splits": splits}
+        whole = errors(pd.concat(tables.values()))
+        content["errors"] |= {f"on_{name}_{key}": value for key, value in whole.items()}
     write_json(out, content)
     return content
 
