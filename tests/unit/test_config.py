@@ -1,6 +1,7 @@
 """A configuration is complete, or one error names everything that is wrong with it."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -168,6 +169,19 @@ def test_costs_grow_with_size_and_data_and_move_large_cells_to_a_gpu(config):
     assert small["gpu"] == 0 and large["gpu"] == 1
     assert large["mem_mb"] > 16 * 1_208_455_168 / 1e6, "weights, gradients and Adam's moments must fit"
     assert study.resources(cells["w16", 10], attempt=2)["runtime"] == 2 * small["runtime"]
+
+
+@pytest.mark.parametrize("arm", ["language", "potential"])
+def test_large_cells_train_on_as_many_gpus_as_their_arm_says_and_nothing_trains_again(config, arm):
+    before = {cell.name: cell.settings for cell in study.cells(complete(config, REGISTRY))}
+    config[arm]["gpus"] = 4
+    cells = study.cells(complete(config, REGISTRY))
+    assert {(cell.arm, cell.gpus) for cell in cells} == {
+        (name, 4 if name == arm else 1) for name in ("language", "potential")
+    }
+    assert {cell.name: cell.settings for cell in cells} == before
+    large = replace(next(cell for cell in cells if cell.arm == arm), flops=1e18)
+    assert study.resources(large)["gpu"] == 4
 
 
 def test_a_dataset_that_names_no_longest_molecule_is_refused(config):
