@@ -188,6 +188,8 @@ def test_errors_on_a_store_are_those_of_the_training_and_add_up(trained_potentia
     settings, record = trained_potential
     content = evaluate(record, [tiny_geometries], tmp_path / "errors.json")
     assert content == read_json(tmp_path / "errors.json")
+    by_model = evaluate(record / "model.safetensors", [tiny_geometries], tmp_path / "model.json", structures=1)
+    assert by_model["fingerprint"] == content["fingerprint"] == read_json(record / "metrics.json")["fingerprint"]
     splits = content["stores"]["tiny"]["splits"]
     assert set(splits) == {"unseen", "test", "validation", "train"}
     metrics = read_json(record / "metrics.json")

@@ -219,8 +219,9 @@ def test_spookynet_learns_what_a_charge_costs_and_ase_gets_it(
     metrics = train_cell(charged_settings, tmp_path / "cell", tmp_path / "state")
     # without the charge the best guess of a molecule's energy is half of SHIFT off
     assert metrics["test_energy_mae"] < 0.25 * SHIFT / 2 / 5
-    written = evaluate(tmp_path / "cell", store, tmp_path / "errors.json")
-    assert written["splits"]["test"]["energy_mae"] == pytest.approx(metrics["test_energy_mae"], rel=1e-4)
+    written = evaluate(tmp_path / "cell", [store], tmp_path / "errors.json")
+    test = written["stores"]["ions"]["splits"]["test"]
+    assert test["energy_mae"] == pytest.approx(metrics["test_energy_mae"], rel=1e-4)
     task = make_task(charged_settings)
     task.model.load_state_dict(load_file(tmp_path / "cell" / "model.safetensors"))
 

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -74,6 +76,19 @@ def draw_points(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour, marker: 
     axes.plot(means.index, means.to_numpy(), marker, color=colour, ms=6.5, mec="white", mew=0.6)
 
 
+def draw_line(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour) -> None:
+    """A line through the means over seeds, where there is no law."""
+    means = runs.groupby(x)[y].mean()
+    axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
+
+
+def draw_level(axes: Axes, level: float, what: str) -> None:
+    """A dotted line at what a model that has learnt nothing gets."""
+    axes.axhline(level, color="0.6", lw=1, ls=":")
+    axes.annotate(what, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4",
+                  fontsize="small")  # fmt: skip
+
+
 def draw_law(axes: Axes, curve: dict, colour) -> None:
     """A fitted law with its confidence band; dashed where its parameters are not identified."""
     line = curve["line"]
@@ -106,6 +121,33 @@ def sizes_in_order(runs: pd.DataFrame) -> list[str]:
     return list(runs.groupby("size")["parameters"].first().sort_values().index)
 
 
+class Curve(NamedTuple):
+    """The runs of one size of a family, and how every figure shows them."""
+
+    family: str
+    size: str
+    runs: pd.DataFrame
+    colour: tuple
+    marker: str
+
+    def handle(self, more: str = "") -> Line2D:
+        """Its entry in a legend; `more` follows the number of parameters."""
+        text = f"{FAMILY_NAMES[self.family]} {self.size}, N = {int(self.runs['parameters'].iloc[0]):,}   {more}"
+        return Line2D([], [], color=self.colour, marker=self.marker, label=text.rstrip())
+
+
+def curves(table: pd.DataFrame, arm: str) -> Iterator[Curve]:
+    """A curve for every family and size of an arm, small ones first: shades of the family's colour for potentials."""
+    for family, of_family in table.groupby("family"):
+        sizes = sizes_in_order(of_family)
+        colours = {
+            "language": sns.color_palette("viridis_r", len(sizes) + 1)[1:],
+            "potential": sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:],
+        }[arm]
+        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
+            yield Curve(family, size, of_family[of_family["size"] == size], colour, marker)
+
+
 def loss_against_data(
     runs: pd.DataFrame, fits: dict, arm: str, y: str | None = None, label: str | None = None
 ) -> Figure:
@@ -118,31 +160,16 @@ def loss_against_data(
         axes.text(0.5, 0.5, f"no run has a\n{label}", ha="center", va="center", color="0.4")
         return figure
     handles = []
-    for family, of_family in table.groupby("family"):
-        sizes = sizes_in_order(of_family)
-        colours = sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:]
-        if arm == "language":
-            colours = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
-        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
-            of_size = of_family[of_family["size"] == size]
-            draw_points(axes, of_size, "data", y or column, colour, marker)
-            curve = law_along(fits, "data", family, {"size": size}) if y is None else None
-            if curve:
-                draw_law(axes, curve, colour)
-            else:
-                means = of_size.groupby("data")[y or column].mean()
-                axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
-            count = int(of_size["parameters"].iloc[0])
-            text = f"{FAMILY_NAMES[family]} {size}, N = {count:,}"
-            handles.append(
-                Line2D([], [], color=colour, marker=marker, label=f"{text}   {exponent_text(curve)}".rstrip())
-            )
-    baselines = {"language": ("unigram_entropy", "token frequencies alone")}
-    if arm in baselines:
-        name, what = baselines[arm]
-        axes.axhline(table[name].iloc[0], color="0.6", lw=1, ls=":")
-        axes.annotate(what, (1, table[name].iloc[0]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                      color="0.4", fontsize="small")  # fmt: skip
+    for curve in curves(table, arm):
+        draw_points(axes, curve.runs, "data", y or column, curve.colour, curve.marker)
+        law = law_along(fits, "data", curve.family, {"size": curve.size}) if y is None else None
+        if law:
+            draw_law(axes, law, curve.colour)
+        else:
+            draw_line(axes, curve.runs, "data", y or column, curve.colour)
+        handles.append(curve.handle(exponent_text(law)))
+    if arm == "language":
+        draw_level(axes, table["unigram_entropy"].iloc[0], "token frequencies alone")
     axes.set(xscale="log", yscale="log", xlabel=DATA[arm], ylabel=label or default_label)
     plain_ticks(axes)
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1, fontsize="small")

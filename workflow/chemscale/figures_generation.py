@@ -1,14 +1,11 @@
 """What the notebook on generated molecules draws with: from the runs table alone."""
 
-import itertools
-
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from chemscale.figures import DATA, FAMILY_NAMES, MARKERS, finished, sizes_in_order
+from chemscale.figures import DATA, curves, finished
 
 # column of the runs table, label, column of what the training set gets itself
 PANELS = (
@@ -28,15 +25,11 @@ def generation(runs: pd.DataFrame) -> Figure:
     table = finished(runs, "language").dropna(subset="generated_molecules").sort_values("data")
     figure, grid = plt.subplots(2, 4, figsize=(12, 5.6), sharex=True)
     handles = [Line2D([], [], color="0.4", ls="--", label="the training set itself")]
-    for family, of_family in table.groupby("family"):
-        sizes = sizes_in_order(of_family)
-        colours = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
-        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
-            of_size = of_family[of_family["size"] == size]
-            for axes, (column, _, _) in zip(grid.flat, PANELS, strict=True):
-                axes.plot(of_size["data"], of_size[column], marker, ls="-", color=colour, ms=4.5, lw=1.2)
-            text = f"{FAMILY_NAMES[family]} {size}, N = {int(of_size['parameters'].iloc[0]):,}"
-            handles.append(Line2D([], [], color=colour, marker=marker, label=text))
+    for curve in curves(table, "language"):
+        style = {"ls": "-", "color": curve.colour, "ms": 4.5, "lw": 1.2}
+        for axes, (column, _, _) in zip(grid.flat, PANELS, strict=True):
+            axes.plot(curve.runs["data"], curve.runs[column], curve.marker, **style)
+        handles.append(curve.handle())
     for axes, (column, label, floor) in zip(grid.flat, PANELS, strict=True):
         if floor:
             floors = table.groupby("data")[floor].mean()

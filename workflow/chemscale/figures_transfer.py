@@ -1,10 +1,8 @@
 """What the notebook on transfer draws with: errors in and out of distribution, from the runs table alone."""
 
-import itertools
 import re
 
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,12 +11,12 @@ from matplotlib.lines import Line2D
 from chemscale.figures import (
     DATA,
     FAMILY_COLOURS,
-    FAMILY_NAMES,
-    MARKERS,
+    curves,
+    draw_level,
+    draw_line,
     draw_points,
     finished,
     plain_ticks,
-    sizes_in_order,
 )
 
 TEST = ("test_force_mae", "zero_force_mae")  # error, and that of a potential that predicts no force
@@ -36,21 +34,16 @@ def transfer(runs: pd.DataFrame) -> Figure:
     rows = -(-len(shown) // COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, figsize=(11, 3.6 * rows), sharex=True, sharey=True, squeeze=False)
     handles = []
-    for family, of_family in table.groupby("family"):
-        sizes = sizes_in_order(of_family)
-        colours = sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:]
-        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
-            of_size = of_family[of_family["size"] == size]
-            for axes, (error, _) in zip(grid.flat, shown.values(), strict=False):
-                draw_points(axes, of_size, "data", error, colour, marker)
-                means = of_size.groupby("data")[error].mean()
-                axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
-            text = f"{FAMILY_NAMES[family]} {size}, N = {int(of_size['parameters'].iloc[0]):,}"
-            handles.append(Line2D([], [], color=colour, marker=marker, label=text))
+    for curve in curves(table, "potential"):
+        for axes, (error, _) in zip(grid.flat, shown.values(), strict=False):
+            draw_points(axes, curve.runs, "data", error, curve.colour, curve.marker)
+            draw_line(axes, curve.runs, "data", error, curve.colour)
+        handles.append(curve.handle())
     for axes, (title, columns) in zip(grid.flat, shown.items(), strict=False):
         axes.set(xscale="log", yscale="log", title=title, xlabel=DATA["potential"])
         axes.xaxis.set_tick_params(labelbottom=True)  # of the last panels of a column, whatever is below
-        _draw_zero(axes, table, columns[1])
+        if columns[1] in table:
+            draw_level(axes, table[columns[1]].dropna().iloc[0], "no force predicted")
         if columns != TEST:
             _write_ratios(axes, ratios(table, columns))
     for axes in list(grid.flat)[len(shown) :]:
@@ -85,14 +78,6 @@ def ratios(table: pd.DataFrame, columns: tuple[str, str]) -> pd.DataFrame:
         zero = best[columns[1]].mean() / best[TEST[1]].mean() if columns[1] in table else float("nan")
         rows[family] = {"error": error, "relative": error / zero, "data": best["data"].iloc[0]}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["error", "relative", "data"])
-
-
-def _draw_zero(axes: Axes, table: pd.DataFrame, column: str) -> None:
-    if column in table:
-        zero = table[column].dropna().iloc[0]
-        axes.axhline(zero, color="0.6", lw=1, ls=":")
-        axes.annotate("no force predicted", (1, zero), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                      color="0.4", fontsize="small")  # fmt: skip
 
 
 def _write_ratios(axes: Axes, found: pd.DataFrame) -> None:

@@ -61,8 +61,8 @@ def write_store(
     the header; all three may grow while `blocks` are drawn. Structures with overlapping atoms are failures too, and of
     equal ones the first is kept. The entry's `unseen_molecules` are kept whole out of training; of the rest one
     permutation, seeded by `seed`, gives `test`, `validation` and then training; with `training_structures` 0 all are
-    `test`. `sanity.json` and `sanity.txt` describe
-    the structures; `judge` sees that report before there is a store, and may raise.
+    `test`. `sanity.json` and `sanity.txt` describe the structures; `judge` sees that report before there is a store,
+    and may raise.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

@@ -7,12 +7,12 @@ import pandas as pd
 import torch
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import read_json, write_json
+from chemscale.files import write_json
 from chemscale.geometries.batches import cut
 from chemscale.geometries.store import SPLITS, Geometries, open_geometries
 from chemscale.scaling.summary import finite
 from chemscale.use.energies import energies_and_forces, require_known
-from chemscale.use.models import Potential, load_potential
+from chemscale.use.models import Potential, load_potential, read_metrics
 
 BATCH_ATOMS = 512
 
@@ -27,8 +27,7 @@ def evaluate(record: Path, stores: list[Path], out: Path, structures: int | None
     """
     if structures is not None and structures < 1:
         raise ChemscaleError(f"--structures {structures}: right would be at least 1")
-    metrics = record / "metrics.json"
-    metrics = read_json(metrics) if metrics.is_file() else {}
+    metrics = read_metrics(record)
     content = {"model": str(record), "fingerprint": metrics.get("fingerprint"), "errors": {}, "stores": {}}
     if metrics.get("status") == "failed":
         write_json(out, content | {"reason": metrics["reason"]})

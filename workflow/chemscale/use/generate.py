@@ -10,10 +10,10 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, read_json, write_json
+from chemscale.files import atomic, write_json
 from chemscale.molecules.corpus import Corpus, open_corpus
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, SPECIAL, symbols_of
-from chemscale.use.models import load_chemgpt
+from chemscale.use.models import load_chemgpt, read_metrics
 from chemscale.use.quality import distances, internal_diversity, properties, reference, scaffold_kept, seen, shares
 from chemscale.use.sampling import sample
 
@@ -46,7 +46,7 @@ def generate(
     """
     if out.suffix not in (".csv", ".parquet"):
         raise ChemscaleError(f"{out}: unknown kind of table; right would be a name in .csv or .parquet")
-    metrics = _metrics(record)
+    metrics = read_metrics(record)
     content = {"fingerprint": metrics.get("fingerprint"), "prefix": prefix, "scaffold": scaffold, **sampling}
     if metrics.get("status") == "failed":
         table, content["reason"], content["quality"] = _table([], []), metrics["reason"], {}
@@ -100,12 +100,6 @@ def _selfies(smiles: str) -> str:
         return selfies.encoder(Chem.MolToSmiles(molecule))
     except Exception as error:  # not only its own EncoderError, see chemscale.molecules.selfies
         raise ChemscaleError(f"{smiles}: not encodable in SELFIES ({error})") from None
-
-
-def _metrics(record: Path) -> dict:
-    """metrics.json of a record, or an empty one for a model that stands alone."""
-    path = (record if record.is_dir() else record.parent) / "metrics.json"
-    return read_json(path) if path.is_file() else {}
 
 
 def _matching(directory: Path, vocabulary: list[str]) -> Corpus:

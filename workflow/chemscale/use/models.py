@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from chemscale.errors import ChemscaleError
+from chemscale.files import read_json
 from chemscale.models.chemgpt import ChemGPT
 from chemscale.models.shapes import GPT_SHAPES
 
@@ -79,6 +80,12 @@ def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:
     if description["arm"] != arm:
         raise ChemscaleError(f"{path}: a model of the arm {description['arm']}; right would be one of the arm {arm}")
     return description, weights
+
+
+def read_metrics(record: Path) -> dict:
+    """metrics.json of a record, named by its folder or its model; an empty one for a model that stands alone."""
+    path = (record if record.is_dir() else record.parent) / "metrics.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def _require_selfies(path: Path | str, trained: str) -> None:

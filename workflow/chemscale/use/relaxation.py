@@ -12,8 +12,8 @@ from tblite.ase import TBLite
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
-from chemscale.geometries.labels import METHOD
 from chemscale.geometries.store import Geometries
+from chemscale.geometries.xtb import METHOD
 
 FORCE = 0.02  # eV/Å, the largest at a minimum
 STEPS = 200

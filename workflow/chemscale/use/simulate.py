@@ -10,12 +10,12 @@ from ase.data import atomic_masses
 
 from chemscale.collect import read_table
 from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, read_json, write_json
+from chemscale.files import atomic, write_json
 from chemscale.geometries.dynamics import dynamics, kinetic_energies, thermal_velocities
 from chemscale.scaling.summary import finite
 from chemscale.use.calculator import PotentialCalculator
 from chemscale.use.energies import energies_and_forces, require_known
-from chemscale.use.models import Potential
+from chemscale.use.models import Potential, read_metrics
 from chemscale.use.relaxation import COLUMNS, compare, relaxed
 from chemscale.use.stability import broken, drift, find_bonds
 
@@ -30,8 +30,7 @@ def simulate(record: Path, minima: Path, out: Path, summary: Path | None = None,
     summary to `summary`, by default `out` with .json for its suffix; its `dynamics` are what `summarise` says. `how`
     are the settings of `run_dynamics`. A failed run has no weights: no molecules then, and the summary says why.
     """
-    metrics = record / "metrics.json"
-    metrics = read_json(metrics) if metrics.is_file() else {}
+    metrics = read_metrics(record)
     content = {"fingerprint": metrics.get("fingerprint"), **how}
     if metrics.get("status") == "failed":
         table, content["reason"], content["dynamics"] = pd.DataFrame({"molecule": []}), metrics["reason"], {}
