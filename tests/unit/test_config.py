@@ -17,6 +17,9 @@ REGISTRY = {
 
 OWN = REGISTRY["mols"] | {"source": "file", "path": "mine.smi", "format": "lines", "seed": 0, "max_failure_share": 0.05}
 
+OWN_GEOMETRIES = REGISTRY["geoms"] | {"method": "GFN2-xTB", "smiles": ["CCO", "CO"], "conformers": 1, "seed": 0}
+OWN_GEOMETRIES |= {"geometries_per_molecule": 300, "temperature": [300, 600], "max_failure_share": 0.0}
+
 
 @pytest.fixture
 def config() -> dict:
@@ -107,7 +110,7 @@ def test_own_datasets_join_the_registry(config):
 
 def test_datasets_to_be_evaluated_on_are_known_comparable_and_not_trained_on(config):
     methods = {"geoms": "GFN2-xTB", "more": "GFN2-xTB", "other": "wB97X"}
-    common = REGISTRY["geoms"] | {"validation": 1, "test": 1, "seed": 0, "max_failure_share": 0.0}
+    common = OWN_GEOMETRIES | {"validation": 1, "test": 1, "unseen_molecules": 0}
     config["datasets"] = {name: common | {"method": method} for name, method in methods.items()}
     config["potential"]["evaluate_on"] = ["geoms", "mols", "more", "other", "absent"]
     text = problems(config)
@@ -121,15 +124,15 @@ def test_datasets_to_be_evaluated_on_are_known_comparable_and_not_trained_on(con
 
 
 def test_what_is_evaluated_on_does_not_decide_a_training(config):
-    more = REGISTRY["geoms"] | {"training_structures": 0, "seed": 0, "max_failure_share": 0.0}
+    config["datasets"] = {"geoms": OWN_GEOMETRIES | {"validation": 1, "test": 1, "unseen_molecules": 0}}
     before = study.cells(complete(config, REGISTRY))
-    config["datasets"] = {"more": more}
+    config["datasets"]["more"] = OWN_GEOMETRIES | {"training_structures": 0}
     config["potential"]["evaluate_on"] = ["more"]
     assert study.cells(complete(config, REGISTRY)) == before
 
 
 def test_a_dataset_to_be_evaluated_on_has_test_structures_only(config):
-    entry = REGISTRY["geoms"] | {"seed": 0, "max_failure_share": 0.0}
+    entry = OWN_GEOMETRIES
     config["datasets"] = {"all-test": entry | {"training_structures": 0, "test": 100}, "no-test": entry}
     config["potential"]["dataset"] = "all-test"
     text = problems(config)
@@ -195,6 +198,16 @@ def test_own_datasets_are_checked_like_everything_else(config):
     text = problems(config)
     assert "datasets.own: " in text and "'max_token' was unexpected" in text
     assert "'Bad/Name' does not match" in text
+
+
+def test_geometries_to_be_made_need_what_makes_them(config):
+    config["datasets"] = {"own": {"arm": "potential", "source": "thermal", "seed": 0, "max_failure_share": 0.05}}
+    text = problems(config)
+    needed = ("validation", "test", "unseen_molecules", "method", "conformers", "geometries_per_molecule")
+    for key in (*needed, "temperature", "molecules", "max_heavy_atoms"):
+        assert f"datasets.own: '{key}' is a required property" in text
+    config["datasets"]["own"]["smiles"] = ["CCO"]
+    assert "'max_heavy_atoms'" not in problems(config)
 
 
 def test_molecules_longer_than_the_model_sees(config):

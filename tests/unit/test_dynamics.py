@@ -205,15 +205,22 @@ def test_errors_on_a_store_are_those_of_the_training_and_add_up(trained_potentia
     assert few["errors"]["on_tiny_structures"] == 28
 
 
-def test_a_store_with_an_element_never_seen_is_refused(trained_potential, tiny_geometries, tmp_path, monkeypatch):
+def test_a_store_with_an_element_never_seen_has_a_reason_and_no_errors(
+    trained_potential, tiny_geometries, tmp_path, monkeypatch, capsys
+):
     import chemscale.use.evaluate as module
 
     store = module.open_geometries(tiny_geometries)
     z = store.z.copy()
     z[store.z == 6] = 14
-    monkeypatch.setattr(module, "open_geometries", lambda _: type(store)(**vars(store) | {"z": z}))
-    with pytest.raises(ChemscaleError, match="not seen Si; it was trained on H, C"):
-        evaluate(trained_potential[1], [tiny_geometries], tmp_path / "errors.json")
+    silicon = type(store)(**vars(store) | {"z": z, "header": store.header | {"name": "silicon"}})
+    stores = {"plain": store, "silicon": silicon}
+    monkeypatch.setattr(module, "open_geometries", stores.get)
+    found = evaluate(trained_potential[1], list(stores), tmp_path / "errors.json")
+    reason = found["stores"]["silicon"]["reason"]
+    assert "not seen Si; it was trained on H, C" in reason and reason in capsys.readouterr().err
+    assert "splits" not in found["stores"]["silicon"] and found["stores"][store.header["name"]]["splits"]
+    assert not [key for key in found["errors"] if "silicon" in key] and found["errors"]
 
 
 def test_a_single_atom_does_not_stop_a_batch(trained_potential):

@@ -44,6 +44,8 @@ ERRORS = [
     if EVALUATED_ON and cell.arm == "potential"
 ]
 
+SWEEPS = [study.tuning_path(config, arm, family) for arm, family in study.tuned_families(config)]
+
 
 def datasets_from(arm, *sources):
     """Regular expression of the datasets of an arm that come from one of `sources`; from any if none is given."""
@@ -149,32 +151,9 @@ def sweep_settings(wildcards):
     return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family))
 
 
-def records_to_collect(wildcards):
-    """Records of all cells; with `results_source: finished`, of those that are there."""
-    if config["results_source"] == "finished":
-        return [record for record in RECORDS if Path(record).exists()]
-    return RECORDS
-
-
-def qualities_to_collect(wildcards):
-    """What is known of generated molecules; with `results_source: finished`, where it is there."""
-    if config["results_source"] == "finished":
-        return [quality for quality in QUALITIES if Path(quality).exists()]
-    return QUALITIES
-
-
-def dynamics_to_collect(wildcards):
-    """What simulations said of the potentials; with `results_source: finished`, where it is there."""
-    if config["results_source"] == "finished":
-        return [dynamics for dynamics in DYNAMICS if Path(dynamics).exists()]
-    return DYNAMICS
-
-
-def errors_to_collect(wildcards):
-    """Errors of the potentials on other datasets; with `results_source: finished`, where they are there."""
-    if config["results_source"] == "finished":
-        return [errors for errors in ERRORS if Path(errors).exists()]
-    return ERRORS
+def to_collect(files):
+    """Input function: all `files`, or those that are there with `results_source: finished`."""
+    return lambda wildcards: [file for file in files if config["results_source"] != "finished" or Path(file).exists()]
 
 
 def molecules_to_simulate(wildcards):
@@ -192,14 +171,6 @@ def training_properties(wildcards):
 def longest_molecule(wildcards):
     """Tokens of the longest molecule there can be in the language arm's corpus: none is generated beyond it."""
     return DATASETS[config["language"]["dataset"]]["max_tokens"]
-
-
-def sweeps_to_collect(wildcards):
-    """Results of all sweeps of learning rates; with `results_source: finished`, of those that are there."""
-    sweeps = [study.tuning_path(config, arm, family) for arm, family in study.tuned_families(config)]
-    if config["results_source"] == "finished":
-        return [sweep for sweep in sweeps if Path(sweep).exists()]
-    return sweeps
 
 
 def figures_of_study(wildcards):

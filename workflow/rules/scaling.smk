@@ -7,11 +7,11 @@ OUTPUTS: results/{study}/tables/runs.parquet, runs.csv, histories.parquet, sweep
 rule collect:
     """Gather the records of all cells into one table, one row a cell, those that failed or are missing included."""
     input:
-        records=records_to_collect,
-        qualities=qualities_to_collect,
-        dynamics=dynamics_to_collect,
-        errors=errors_to_collect,
-        sweeps=sweeps_to_collect,
+        records=to_collect(RECORDS),
+        qualities=to_collect(QUALITIES),
+        dynamics=to_collect(DYNAMICS),
+        errors=to_collect(ERRORS),
+        sweeps=to_collect(SWEEPS),
     output:
         runs="results/{study}/tables/runs.parquet",
         readable="results/{study}/tables/runs.csv",

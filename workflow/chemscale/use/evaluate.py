@@ -1,5 +1,6 @@
 """A trained potential's errors on any stores of geometries: other molecules, larger ones, hotter ones."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ def evaluate(record: Path, stores: list[Path], out: Path, structures: int | None
 
     `stores` has an entry a store by its name: `splits` with the `errors` of each split, `by_heavy_atoms` within it
     those of molecules of each size. `errors` are columns of the runs table, those of all splits of a store together. A
-    failed run has no weights: no errors then, and `reason` says why. Raises ChemscaleError for an element the potential
-    has not seen, and for two stores of one name.
+    failed run has no weights, and a store may hold an element or charges that the potential has not seen: no errors
+    then, but `reason` says why, so that one model does not stop a study. Raises ChemscaleError for two stores of one
+    name.
     """
     if structures is not None and structures < 1:
         raise ChemscaleError(f"--structures {structures}: right would be at least 1")
@@ -36,18 +38,25 @@ def evaluate(record: Path, stores: list[Path], out: Path, structures: int | None
     potential.model.to("cuda" if torch.cuda.is_available() else "cpu")
     for geometries in map(open_geometries, stores):
         header = geometries.header
-        name, tables = header["name"], {}
+        name = header["name"]
         if name in content["stores"]:
             raise ChemscaleError(f"{geometries.directory}: a second store of the name {name}; evaluate on it by itself")
-        for split in SPLITS:
-            if count := min(header["structures"][split], structures or np.inf):
-                tables[split] = structure_errors(potential, geometries, geometries.rows(split, count))
+        about = {"method": header["method"], "fingerprint": header["fingerprint"]}
+        try:
+            tables = {
+                split: structure_errors(potential, geometries, geometries.rows(split, count))
+                for split in SPLITS
+                if (count := min(header["structures"][split], structures or np.inf))
+            }
+        except ChemscaleError as error:
+            print(f"not evaluated: {error}", file=sys.stderr)
+            content["stores"][name] = about | {"reason": str(error)}
+            continue
         splits = {
             split: errors(table)
             | {"by_heavy_atoms": {str(heavy): errors(of_size) for heavy, of_size in table.groupby("heavy_atoms")}}
             for split, table in tables.items()
         }
-        about = {"method": header["method"], "fingerprint": header["fingerprint"]}
         content["stores"][name] = about | {"splits": splits}
         whole = errors(pd.concat(tables.values()))
         content["errors"] |= {f"on_{name}_{key}": value for key, value in whole.items()}
