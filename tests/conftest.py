@@ -29,8 +29,8 @@ def tiny_geometries(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory) -> Path:
     """A real token store: the first 400 molecules of RDKit's NCI file."""
+    from chemscale.data.sources import fetch
     from chemscale.molecules.corpus import encode
-    from chemscale.molecules.sources import fetch
 
     directory = tmp_path_factory.mktemp("corpus")
     smiles = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
@@ -44,7 +44,7 @@ def tiny_corpus(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained_potential(tiny_geometries, tmp_path_factory) -> tuple[dict, Path]:
     """Settings and record of a small SchNet, trained in seconds until bonds hold."""
-    from chemscale.training.cell import train_cell
+    from chemscale.training.run import train_cell
 
     steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": 300, "maximum": 300}
     training = {"steps": steps, "evaluations": 5, "patience": 5, "weight_decay": 0.0, "warmup": 0.05, "clip": 1.0}
@@ -67,7 +67,7 @@ def write_model():
     import torch
     from safetensors.torch import save_file
 
-    from chemscale.models.chemgpt import ChemGPT
+    from chemscale.models.chemgpt.network import ChemGPT
     from chemscale.models.shapes import GPT_SHAPES
 
     def write(directory: Path, family: str, width: int, vocabulary: list[str], **described) -> ChemGPT:

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from chemscale.scaling.fitting import fit_law
-from chemscale.scaling.uncertainty import bootstrap
+from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.inference.bootstrap import bootstrap
 
 SIZES = np.repeat(np.logspace(3, 4.7, 5), [2, 2, 2, 1, 1])
 NOISE = 0.015

@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
-from chemscale.scaling.fitting import fit_law
-from chemscale.scaling.laws import FORMS
-from chemscale.scaling.minimise import minimise
-from chemscale.scaling.starts import project, random_starts
-from chemscale.scaling.uncertainty import bootstrap
+from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.fitting.newton import minimise
+from chemscale.scaling.fitting.starts import project, random_starts
+from chemscale.scaling.forms.laws import FORMS
+from chemscale.scaling.inference.bootstrap import bootstrap
 
 REFERENCE_STARTS = 300
 

@@ -3,10 +3,10 @@
 import itertools
 from pathlib import Path
 
+from chemscale.data.sources import fetch
 from chemscale.molecules.corpus import Corpus, encode, open_corpus
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import layout_of, read_lines
-from chemscale.molecules.sources import fetch
 
 PUBCHEM = Path(__file__).parents[2].parent / "shared" / "data" / "smiles" / "pubchem_standin_flat.txt.zip"
 HELD_OUT = 50  # molecules of validation, and of test

@@ -21,7 +21,7 @@ from language_step import has_bf16
 from torch import Tensor
 from torch.nn import functional as F
 
-from chemscale.models.chemgpt import ChemGPT
+from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.models.shapes import GPTShape
 from chemscale.molecules.batches import TokenBatches, epoch_batches, padded
 from chemscale.molecules.corpus import Corpus

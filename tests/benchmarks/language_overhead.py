@@ -18,9 +18,9 @@ from interleaved import Window, interleave, rates, ratio
 from language_corpus import corpus
 
 from chemscale.training.callbacks import Checkpointing, Evaluation
-from chemscale.training.cell import make_task
+from chemscale.training.checkpoints import Ledger
 from chemscale.training.loop import Cell, fit
-from chemscale.training.state import Ledger
+from chemscale.training.run import make_task
 
 WIDTH = 32
 BATCHES = (320, 1200)  # tokens: the default study's, the default
@@ -164,7 +164,7 @@ def start_up(wanted: dict, rounds: int) -> list[dict]:
             )
             metrics = json.loads((out / "metrics.json").read_text())
         torch_, torch_wall = _seconds([sys.executable, "-c", "import torch"])
-        imports, imports_wall = _seconds([sys.executable, "-c", "import chemscale.training.cell"])
+        imports, imports_wall = _seconds([sys.executable, "-c", "import chemscale.training.run"])
         rows.append({
             "train with two steps: wall": whole_wall, "CPU": whole,
             "of it before the task, CPU": metrics["startup_cpu_seconds"],

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from chemscale.models.chemgpt import ChemGPT, next_token_losses
+from chemscale.export.export import configuration, gpt_neo_weights
+from chemscale.models.chemgpt.network import ChemGPT, next_token_losses
 from chemscale.models.shapes import GPTShape
 from chemscale.molecules.vocabulary import PAD
-from chemscale.use.export import configuration, gpt_neo_weights
 
 CLIP = 1.0
 

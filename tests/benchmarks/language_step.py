@@ -6,7 +6,7 @@ import torch
 from interleaved import gemm_rate, interleave, rates, ratio, share
 from language_peers import gpt_neo_loss, our_loss, same_model, trainer
 
-from chemscale.models.chemgpt import forward_flops
+from chemscale.models.chemgpt.network import forward_flops
 from chemscale.models.shapes import GPTShape, published
 
 B, T = 32, 128

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chemscale.training.throughput import one_thread
+from chemscale.processes import one_thread
 
 
 def run(about: str, parts: tuple[str, ...], measure: Callable[[str, int], dict], name: str) -> None:

@@ -12,10 +12,10 @@ import sys
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.cost import SIX_N_D
-from chemscale.scaling.fitting import fit_law
-from chemscale.scaling.planner import grid_of, plan
-from chemscale.scaling.uncertainty import Bootstrap, bootstrap
+from chemscale.scaling.allocation.cost import SIX_N_D
+from chemscale.scaling.allocation.planner import grid_of, plan
+from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 
 N, D = (grid.ravel() for grid in np.meshgrid(np.logspace(4, 5.5, 3), np.logspace(2.5, 4.5, 5)))
 TARGET = {"N": 1e6, "D": 1e5}

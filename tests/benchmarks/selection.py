@@ -11,9 +11,9 @@ import sys
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fitting import fit_law
-from chemscale.scaling.objectives import SMOOTH_DELTA
-from chemscale.scaling.selection import select
+from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.fitting.objectives import SMOOTH_DELTA
+from chemscale.scaling.selection.selection import select
 
 FORMS = ("power", "power_floor", "shifted_floor", "broken")
 NOISES = (0.003, 0.01, 0.02)

@@ -16,13 +16,12 @@ import pandas as pd
 import yaml
 
 from chemscale import study
-from chemscale.config import complete
-from chemscale.training.calibration import CANDIDATES, calibrate
-from chemscale.training.elimination import judged
-from chemscale.training.rates import rate_rule
-from chemscale.training.schedule import rule_rate
-from chemscale.training.throughput import one_thread
-from chemscale.training.tune import run_trial, tune
+from chemscale.config.complete import complete
+from chemscale.processes import one_thread
+from chemscale.tuning.calibration import CANDIDATES, calibrate
+from chemscale.tuning.elimination import judged
+from chemscale.tuning.learning_rate_rule import rate_rule, rule_rate
+from chemscale.tuning.sweep import run_trial, tune
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ import schnetpack.nn as snn
 import torch
 from ase import Atoms
 from ase.build import molecule as ase_molecule
-from molecules import CUTOFF, batch_of, distorted, evaluate
+from helpers.molecules import CUTOFF, batch_of, distorted, evaluate
 from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
 from schnetpack.interfaces import AtomsConverter
 from schnetpack.model import NeuralNetworkPotential

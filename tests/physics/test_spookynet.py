@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from molecules import CUTOFF, batch_of, distorted, evaluate
+from helpers.molecules import CUTOFF, batch_of, distorted, evaluate
 
 from chemscale.geometries import keys
-from chemscale.models.spookynet import ElectronicEmbedding, NonlocalAttention, PairBasis, spookynet
+from chemscale.models.spookynet.network import ElectronicEmbedding, NonlocalAttention, PairBasis, spookynet
 
 
 def fresh(**options):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from chemscale.data.sources import fetch
 from chemscale.molecules.corpus import encode, open_corpus
 from chemscale.molecules.reading import layout_of, read_lines
-from chemscale.molecules.sources import fetch
 from chemscale.molecules.vocabulary import DOT
 
 SMILES = Path(__file__).parents[3] / "shared" / "data" / "smiles"

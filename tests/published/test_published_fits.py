@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chemscale.scaling.fitting import fit_law
-from chemscale.scaling.objectives import huber
-from chemscale.scaling.uncertainty import bootstrap
+from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.fitting.objectives import huber
+from chemscale.scaling.inference.bootstrap import bootstrap
 
 FITS = Path(__file__).parents[3] / "shared" / "fits"
 pytestmark = pytest.mark.skipif(not FITS.is_dir(), reason="the published tables are not at ../shared/fits")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chemscale.training.speed_estimates import estimates, tse, tse_e, tse_ema
+from chemscale.tuning.speed_estimates import estimates, tse, tse_e, tse_ema
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "tpe" / "metrics.csv"
 pytestmark = pytest.mark.skipif(not LOG.exists(), reason="the authors' log is not at ../shared/data/tpe")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from clones import make_clone
+from helpers.clones import make_clone
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import SMOKE, plan, snakemake
+from helpers.clones import SMOKE, plan, snakemake
 
 PAPER = "config/studies/paper.yaml"
 REFERENCE = "config/studies/reference.yaml"

@@ -11,12 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from clones import make_clone
+from helpers.clones import make_clone
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 
-from chemscale.collect import read_table
-from chemscale.config import complete
-from chemscale.files import read_json
+from chemscale.config.complete import complete
+from chemscale.files import read_json, read_table
 from chemscale.study import Cell, cells, resources
 
 STUBS = Path(__file__).parent / "stub_slurm"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
+from helpers.clones import SMOKE, cells, jobs_by_rule, make_clone, plan, run, snakemake
 
 FIGURES = ["language-data", "language-size", "generation", "potential-data", "potential-unseen", "dynamics"]
 FIGURES += ["training-curves", "learning-rates", "performance-estimation"]

@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chemscale.errors import ChemscaleError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -59,3 +64,18 @@ def require_unaltered(directory: Path, hashes: dict[str, str]) -> None:
             raise ChemscaleError(f"{path}: missing; make the dataset again")
         if sha256(path) != right:
             raise ChemscaleError(f"{path}: damaged or altered since it was written; make the dataset again")
+
+
+def finite(value: float) -> float | None:
+    """JSON has no infinity: None."""
+    return float(value) if math.isfinite(value) else None
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """Read a table from Parquet or CSV; raise ChemscaleError if it cannot be read."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ChemscaleError(f"{path}: not a readable table ({error})") from None

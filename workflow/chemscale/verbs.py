@@ -20,7 +20,7 @@ def _settings(options: argparse.Namespace) -> dict:
 
 
 def fetch(options: argparse.Namespace) -> None:
-    from chemscale.molecules.sources import fetch
+    from chemscale.data.sources import fetch
 
     fetch(options.name, _settings(options), options.out)
 
@@ -32,7 +32,7 @@ def encode(options: argparse.Namespace) -> None:
 
 
 def label(options: argparse.Namespace) -> None:
-    from chemscale.training.throughput import one_thread
+    from chemscale.processes import one_thread
 
     one_thread()
     from chemscale.geometries.labels import label
@@ -50,8 +50,8 @@ def ingest(options: argparse.Namespace) -> None:
 
 def _prepare_training(options: argparse.Namespace) -> object:
     """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
+    from chemscale.processes import one_thread
     from chemscale.training.devices import settle_device
-    from chemscale.training.throughput import one_thread
 
     one_thread()
     return settle_device(options.gpus)
@@ -60,7 +60,7 @@ def _prepare_training(options: argparse.Namespace) -> object:
 @contextmanager
 def _interruptible(name: str) -> Iterator[None]:
     """Exit with the code for "try again" when the scheduler has stopped a training and its state is saved."""
-    from chemscale.training.state import Interrupted
+    from chemscale.training.checkpoints import Interrupted
 
     try:
         yield
@@ -71,7 +71,7 @@ def _interruptible(name: str) -> Iterator[None]:
 
 def tune(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
-    from chemscale.training.tune import tune
+    from chemscale.tuning.sweep import tune
 
     with _interruptible("tune"):
         tune(_settings(options), options.out)
@@ -86,7 +86,7 @@ def train(options: argparse.Namespace) -> None:
         where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
         where += ["--checkpoint-seconds", options.checkpoint_seconds]
         become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
-    from chemscale.training.cell import train_cell
+    from chemscale.training.run import train_cell
 
     with _interruptible("train"):
         metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
@@ -94,8 +94,8 @@ def train(options: argparse.Namespace) -> None:
 
 
 def properties(options: argparse.Namespace) -> None:
+    from chemscale.generation.quality import write_properties
     from chemscale.molecules.corpus import open_corpus
-    from chemscale.use.quality import write_properties
 
     write_properties(open_corpus(options.corpus), options.molecules, options.out)
 
@@ -104,7 +104,7 @@ def generate(options: argparse.Namespace) -> None:
     from chemscale.training.devices import settle_device
 
     lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.use.generate import generate
+    from chemscale.generation.generate import generate
 
     sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
     summary = generate(
@@ -122,18 +122,18 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def minima(options: argparse.Namespace) -> None:
-    from chemscale.training.throughput import one_thread
+    from chemscale.processes import one_thread
 
     one_thread()
     from chemscale.geometries.store import open_geometries
-    from chemscale.use.relaxation import write_minima
+    from chemscale.simulation.relaxation import write_minima
 
     write_minima(open_geometries(options.store), options.molecules, options.seed, options.out)
 
 
 def simulate(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
-    from chemscale.use.simulate import simulate
+    from chemscale.simulation.simulate import simulate
 
     how = {name: getattr(options, name) for name in ("temperature", "picoseconds", "step", "seed")}
     print(json.dumps(simulate(options.model, options.minima, options.out, options.summary, **how), indent=2))
@@ -141,23 +141,22 @@ def simulate(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     lease = _prepare_training(options)  # noqa: F841
-    from chemscale.use.evaluate import evaluate
+    from chemscale.simulation.evaluate import evaluate
 
     print(json.dumps(evaluate(options.model, options.stores, options.out, options.structures), indent=2))
 
 
 def collect(options: argparse.Namespace) -> None:
-    from chemscale.collect import collect
+    from chemscale.analysis.collect import collect
 
     names = (sys.stdin if str(options.cells) == "-" else options.cells.open()).read().split()
     collect(options.results, names, options.out)
 
 
 def fit(options: argparse.Namespace) -> None:
-    from chemscale.collect import read_table
-    from chemscale.files import write_json
+    from chemscale.analysis.fits import fit_runs
+    from chemscale.files import read_table, write_json
     from chemscale.scaling import fit
-    from chemscale.scaling.study_fits import fit_runs
 
     table = read_table(options.table)
     common = {"confidence": options.confidence, "draws": options.draws, "seed": options.seed}
@@ -172,9 +171,8 @@ def fit(options: argparse.Namespace) -> None:
 
 
 def plan(options: argparse.Namespace) -> None:
-    from chemscale.collect import read_table
-    from chemscale.files import write_json
-    from chemscale.scaling.planner import plan_table, target
+    from chemscale.files import read_table, write_json
+    from chemscale.scaling.allocation.planner import plan_table, target
 
     table = read_table(options.table)
     if options.family:
@@ -191,12 +189,12 @@ def embed(options: argparse.Namespace) -> None:
     from chemscale.training.devices import settle_device
 
     lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.use.embed import embed
+    from chemscale.embedding.embed import embed
 
     embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
 
 
 def export(options: argparse.Namespace) -> None:
-    from chemscale.use.export import export
+    from chemscale.export.export import export
 
     export(options.model, options.to, options.out)

@@ -8,8 +8,8 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from chemscale import study
-from chemscale.config import complete
-from chemscale.environment import put_verbs_on_path
+from chemscale.config.complete import complete
+from chemscale.processes import put_verbs_on_path
 from chemscale.errors import ChemscaleError
 
 put_verbs_on_path()

@@ -7,9 +7,9 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
-from chemscale.geometries.consistency import require_consistent
-from chemscale.geometries.electrons import SPIN, counted
+from chemscale.geometries.charge_spin import SPIN, counted
 from chemscale.geometries.formats import READERS
+from chemscale.geometries.unit_checks import require_consistent
 from chemscale.geometries.units import DEFAULTS, FLAGS
 from chemscale.geometries.writing import Block, write_store
 

@@ -17,13 +17,12 @@ from tblite.interface import TBLiteRuntimeError
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, write_json
 from chemscale.geometries.langevin import langevin_geometries
-from chemscale.geometries.thermal import GeometryError, thermal_geometries
+from chemscale.geometries.normal_modes import GeometryError, thermal_geometries
 from chemscale.geometries.writing import Block, write_store
 from chemscale.geometries.xtb import METHOD, single_point
 from chemscale.molecules.reading import layout_of, read_lines
+from chemscale.processes import end_with_parent, one_thread
 from chemscale.progress import progress
-from chemscale.training.throughput import one_thread
-from chemscale.workers import end_with_parent
 
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 ORGANIC = {1, 6, 7, 8}

@@ -4,7 +4,7 @@ import numpy as np
 from tblite.interface import TBLiteRuntimeError
 
 from chemscale.geometries.dynamics import dynamics, thermal_velocities
-from chemscale.geometries.thermal import GeometryError, conformers
+from chemscale.geometries.normal_modes import GeometryError, conformers
 from chemscale.geometries.xtb import METHOD, single_point
 
 TIME_STEP = 1.0  # fs, a tenth of the period of a bond to hydrogen

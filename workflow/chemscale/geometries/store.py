@@ -7,7 +7,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, require_unaltered
-from chemscale.geometries.electrons import ELECTRONS
+from chemscale.geometries.charge_spin import ELECTRONS
 
 # S structures of A atoms in all
 ARRAYS = {

@@ -17,8 +17,8 @@ from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, sha256, write_json
-from chemscale.geometries.electrons import ELECTRONS, NAMED
-from chemscale.geometries.sanity import as_text, describe
+from chemscale.geometries.charge_spin import ELECTRONS, NAMED
+from chemscale.geometries.report import as_text, describe
 from chemscale.geometries.store import ARRAYS, flat_index
 
 FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
-from chemscale.models.allegro import allegro
+from chemscale.models.allegro.network import allegro
 from chemscale.models.schnet_painn import painn, schnet
-from chemscale.models.spookynet import spookynet
+from chemscale.models.spookynet.network import spookynet
 
 FAMILIES: dict[str, Callable[[int, int, float, int], nn.Module]] = {
     "schnet": schnet,

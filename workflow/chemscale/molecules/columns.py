@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chemscale.errors import ChemscaleError
-from chemscale.molecules.selfies import readable
+from chemscale.molecules.encoding import readable
 
 SAMPLE = 100  # rows that are looked at
 SHOWN = 20  # columns a message lists

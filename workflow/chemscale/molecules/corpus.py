@@ -12,9 +12,9 @@ import rdkit
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.columns import SAMPLE
+from chemscale.molecules.encoding import readable
 from chemscale.molecules.integrity import remember, require_whole
 from chemscale.molecules.reading import Layout, layout_of, read_lines
-from chemscale.molecules.selfies import readable
 from chemscale.molecules.shards import translate_lines
 from chemscale.molecules.shuffle import TOKENS, deal, gather
 from chemscale.molecules.splits import arrange

@@ -18,11 +18,11 @@ import pyarrow as pa
 from pyarrow import feather
 
 from chemscale.files import atomic, read_json, write_json
+from chemscale.molecules.encoding import translate
 from chemscale.molecules.reading import Line
-from chemscale.molecules.selfies import translate
 from chemscale.molecules.tokenise import tokenise
+from chemscale.processes import end_with_parent
 from chemscale.progress import progress
-from chemscale.workers import end_with_parent
 
 SHARD_LINES = 5_000
 SCHEMA = pa.schema(

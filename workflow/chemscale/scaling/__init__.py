@@ -1,5 +1,5 @@
 """Scaling laws one can trust: `from chemscale.scaling import fit`."""
 
-from chemscale.scaling.face import ScalingLaw, fit
+from chemscale.scaling.api import ScalingLaw, fit
 
 __all__ = ["ScalingLaw", "fit"]

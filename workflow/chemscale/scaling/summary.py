@@ -2,17 +2,13 @@
 
 import numpy as np
 
-from chemscale.scaling.criteria import aicc, bic
-from chemscale.scaling.fitting import Fit
-from chemscale.scaling.identifiability import Identification, wider_interval
-from chemscale.scaling.uncertainty import Bootstrap
+from chemscale.files import finite
+from chemscale.scaling.fitting.fit import Fit
+from chemscale.scaling.inference.bootstrap import Bootstrap
+from chemscale.scaling.inference.identifiability import Identification, wider_interval
+from chemscale.scaling.inference.information_criteria import aicc, bic
 
 LINE_POINTS = 40
-
-
-def finite(value: float) -> float | None:
-    """JSON has no infinity: None."""
-    return float(value) if np.isfinite(value) else None
 
 
 def summarise(

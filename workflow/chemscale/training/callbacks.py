@@ -12,8 +12,8 @@ import torch
 from chemscale.progress import progress
 from chemscale.training import distributed
 from chemscale.training.averaging import WeightAverage
+from chemscale.training.checkpoints import Interrupted, Ledger, StopSignal, save_checkpoint
 from chemscale.training.schedule import count_plateaus, warmup_steps, without_gain
-from chemscale.training.state import Interrupted, Ledger, StopSignal, save_checkpoint
 
 STEPS_BETWEEN_CHECKS = 20  # reading a loss waits for the device
 WINDOWS_PER_EVALUATION = 4  # points of the training curve between two evaluations

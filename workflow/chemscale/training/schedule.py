@@ -57,9 +57,3 @@ def without_gain(losses: list[float]) -> list[int]:
 def count_plateaus(losses: list[float]) -> int:
     """How often `losses` of evaluations, in order, have brought no gain for another `PLATEAU` of them."""
     return sum(count > 0 and count % PLATEAU == 0 for count in without_gain(losses))
-
-
-def rule_rate(rule: dict, width: int, batch_tokens: int | None) -> float:
-    """Peak learning rate that a tuned rule gives: exp(intercept)·width^slope·batch^batch_slope."""
-    batch = rule["batch_slope"] * math.log(batch_tokens or 1)
-    return math.exp(rule["intercept"] + rule["slope"] * math.log(width) + batch)

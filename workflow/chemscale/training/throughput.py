@@ -1,18 +1,8 @@
 """What the machine can do, measured in the run that is judged by it."""
 
 import math
-import os
 import resource
 import time
-
-
-def one_thread() -> None:
-    """Keep this process to one thread; to be called before torch is imported.
-
-    Tiny models lose by threads: two of them on shared cores wait for each other, and Snakemake fills the cores with
-    jobs anyway. Snakemake exports OMP_NUM_THREADS itself, so the values are set and not defaulted.
-    """
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
 
 
 def gemm_ceiling(device: str, seconds: float = 0.1) -> float:

@@ -9,7 +9,7 @@ import ase.io
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.electrons import named
+from chemscale.geometries.charge_spin import named
 from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula
 
 HALF = 0.5  # elementary charges; what is less is the rounding of a neutral molecule

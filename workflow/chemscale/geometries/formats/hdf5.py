@@ -14,7 +14,7 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.electrons import named
+from chemscale.geometries.charge_spin import named
 from chemscale.geometries.formats.block import Labelled, elements, formula, require_shapes, slices
 from chemscale.geometries.units import DEFAULTS
 from chemscale.progress import progress

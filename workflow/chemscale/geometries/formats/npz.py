@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.electrons import NAMED, named
+from chemscale.geometries.charge_spin import NAMED, named
 from chemscale.geometries.formats.block import Labelled, elements, require_shapes, slices
 
 Z = ("nuclear_charges", "z", "numbers", "atomic_numbers")  # (A,)

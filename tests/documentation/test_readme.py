@@ -1,0 +1,72 @@
+"""What the documents tell a reader to type exists."""
+
+import re
+
+import yaml
+
+DOCUMENTS = ("README.md", "config/README.md", "docs/decisions.md", "docs/benchmarks.md", "docs/scaling.md")
+
+
+def text(checkout, *names: str) -> str:
+    return "\n".join((checkout / name).read_text() for name in names)
+
+
+def test_every_make_target_named_is_in_the_makefile(checkout):
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", text(checkout, *DOCUMENTS), re.MULTILINE))
+    makefile = (checkout / "Makefile").read_text()
+    assert {"study", "test"} <= named
+    assert not {target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)}
+
+
+def test_every_file_named_exists(checkout):
+    named = set(
+        re.findall(r"(?:config|profiles|docs|resources|tests|workflow|envs)/[\w./-]+\.\w+", text(checkout, *DOCUMENTS))
+    )
+    linked = set(re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", (checkout / "README.md").read_text()))
+    assert len(named) > 5
+    assert not {name for name in named | linked if not (checkout / name).exists()}
+
+
+def test_every_verb_named_is_one(checkout):
+    from chemscale.cli import parser
+
+    verbs = next(a for a in parser()._actions if a.dest == "verb").choices
+    named = set(re.findall(r"chemscale ([a-z]+) ", text(checkout, "README.md")))
+    assert "train" in named and named <= set(verbs)
+
+
+def test_the_ase_example_runs(checkout, trained_potential, tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", text(checkout, "README.md"), re.DOTALL)
+    (record,) = re.findall(r'PotentialCalculator\("([^"]+)"\)', code)
+    (tmp_path / record).parent.mkdir(parents=True)
+    (tmp_path / record).symlink_to(trained_potential[1])
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    printed = dict(re.findall(r"([a-z ]+|after 100 fs): (-\d+\.\d+) eV", capsys.readouterr().out))
+    relaxed, before, after = (float(printed[key]) for key in ("relaxed", "before", "after 100 fs"))
+    assert before > relaxed and abs(after - before) < 0.02
+
+
+def test_every_key_of_the_schema_is_explained(checkout):
+    schema = yaml.safe_load((checkout / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    explained = text(checkout, "config/README.md")
+    keys = set(schema["properties"])
+    for arm in ("language", "potential"):
+        properties = schema["properties"][arm]["properties"]
+        keys |= set(properties) | set(properties["training"]["properties"])
+    missing = {key for key in keys if not re.search(rf"`[^`]*\b{key}\b", explained)}
+    assert not missing
+
+
+def test_every_claim_about_scaling_laws_has_its_test(checkout):
+    claimed = set(re.findall(r"`(test_\w+)`", text(checkout, "docs/scaling.md")))
+    tests = "".join(path.read_text() for path in (checkout / "tests").rglob("*.py"))
+    written = set(re.findall(r"def (test_\w+)", tests))
+    assert len(claimed) > 30 and claimed <= written
+
+
+def test_every_form_is_explained(checkout):
+    from chemscale.scaling.forms.laws import FORMS
+
+    explained = text(checkout, "docs/scaling.md")
+    assert not {name for name in FORMS if f"`{name}`" not in explained}

@@ -1,0 +1,49 @@
+"""What conventions do to an exponent, where it is known what they do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chemscale.arms import ARMS
+from chemscale.scaling.selection.sensitivity import sensitivity
+
+
+@pytest.fixture
+def runs():
+    """Errors that fall as D^-0.3 but for one outlier; atoms grow as D^0.9; losses of validation are squared errors."""
+    data = np.array([100, 200, 400, 800, 1600, 3200, 6400])
+    error = data**-0.3
+    return pd.DataFrame({
+        "train_structures": data,
+        "train_atoms": data**0.9,
+        "test_force_mae": error * np.where(data == 6400, 1.05, 1),
+        "validation_loss_best": error**2,
+        "validation_loss": data**-0.5,
+    })  # fmt: skip
+
+
+def test_every_choice_moves_the_exponent_as_it_must(runs):
+    found = sensitivity(runs, ARMS["potential"], "data", "power", (0.29, 0.31))
+    rows = {(row["convention"], row["choice"]): row for row in found["rows"]}
+    counted = "data counted as"
+    base = found["exponent"]
+    assert rows[counted, "train_structures"]["exponent"] == base == rows["loss", "test_force_mae"]["exponent"]
+    assert rows[counted, "train_atoms"]["exponent"] == pytest.approx(base / 0.9)
+    assert rows["loss", "best evaluation"]["exponent"] == pytest.approx(0.3)
+    assert rows["loss", "last evaluation"]["exponent"] == pytest.approx(0.25)
+    assert rows["outliers", "without the run farthest from the law"]["exponent"] == pytest.approx(0.3)
+    assert rows["objective", "least absolute deviations"]["exponent"] == pytest.approx(0.3, abs=1e-4)
+    squares = -np.polyfit(np.log(runs["train_structures"]), np.log(runs["test_force_mae"]), 1)[0]
+    assert rows["objective", "least squares of log loss"]["exponent"] == pytest.approx(squares)
+    low, high = found["range"]
+    assert low == pytest.approx(0.25) and high == pytest.approx(base / 0.9)
+    assert f"{(high - low) / 0.02:.1f} times the width of its interval" in found["statement"]
+
+
+def test_what_cannot_be_chosen_says_why(runs):
+    found = sensitivity(runs, ARMS["potential"], "data", "power", (0.29, 0.31))
+    reasons = {row["choice"]: row["reason"] for row in found["rows"] if row["exponent"] is None}
+    assert reasons == {
+        "train_force_labels": "the table lacks train_force_labels, at least for some runs",
+        "best of several for each cell": "every cell was trained at one learning rate",
+    }

@@ -1,0 +1,128 @@
+"""Sweeps of learning rates: trials in pieces, sweeps that are killed, and the rate that reaches a cell."""
+
+import math
+
+import pytest
+import torch
+
+from chemscale.files import read_json
+from chemscale.training.callbacks import Checkpointing, Evaluation, LossLog
+from chemscale.training.checkpoints import Ledger, newest_checkpoint
+from chemscale.training.loop import Cell, fit
+from chemscale.training.run import make_task, train_cell
+from chemscale.training.tasks.potential import PotentialTask
+from chemscale.tuning import sweep as tuning
+from chemscale.tuning.elimination import FEW
+from chemscale.tuning.sweep import run_trial, tune
+
+ARMS = ["language", "potential"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_trial_in_two_pieces_ends_in_the_bits_of_one(arm, cell_settings, tmp_path):
+    def piece(name, until):
+        cell, evaluation, log = Cell(make_task(cell_settings)), Evaluation(1, 1), LossLog()
+        (tmp_path / name).mkdir(exist_ok=True)
+        keep = Checkpointing(tmp_path / name, "same", 60, Ledger(tmp_path / name))
+        fit(cell, evaluation, keep, newest_checkpoint(tmp_path / name, "same"), log, until)
+        return cell, evaluation, log.read()
+
+    cell, evaluation, losses = piece("whole", None)
+    for _ in range(2):  # once more, as after a kill between the checkpoint and the list of trials
+        half, unjudged, first = piece("parts", 23)
+        assert len(first) == 23 and (first == losses[:23]).all() and not unjudged.losses()
+    other, again, log = piece("parts", None)
+    assert (log == losses).all() and again.best_loss == evaluation.best_loss
+    assert other.work.tolist() == cell.work.tolist() and half.work[1] < cell.work[1]
+    for name, weight in evaluation.best_weights.items():
+        assert torch.equal(again.best_weights[name], weight), name
+
+
+@pytest.mark.parametrize("arm", ["potential"])
+def test_trials_are_evaluated_where_the_rate_falls_upon_it(arm, cell_settings, tmp_path, monkeypatch):
+    """Every evaluation finds the same loss, so that the rate falls at the third of five, in the second piece."""
+    cell_settings["training"] |= {"schedule": "plateau"}
+    settings = cell_settings | {"tune": {"data": 60, "steps": 20}}
+    monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: {"loss": 1.0})
+    cells = []
+    monkeypatch.setattr(tuning, "Cell", lambda *arguments: cells.append(Cell(*arguments)) or cells[-1])
+    trial = {"width": 8, "batch_tokens": None, "learning_rate": 0.01, "status": "waiting"}
+    for name, share in (("one", 0.999), ("two", 0.65)):
+        monkeypatch.setattr(tuning, "SHARE", share)
+        known = run_trial(settings, trial, tmp_path / name)
+        assert known["status"] == "stopped" and known["tse"]
+        assert run_trial(settings, trial | known, tmp_path / name)["status"] == "finished"
+    assert [cell.plateaus for cell in cells] == [2, 2, 1, 2]
+    for weight, other in zip(cells[1].model.parameters(), cells[3].model.parameters(), strict=True):
+        assert torch.equal(weight, other)
+
+
+def sweep_settings(cell_settings: dict) -> dict:
+    rates = [1e-4, 1e-3, 5e-3, 1e-2, 2e-2]
+    return cell_settings | {"tune": {"widths": [8], "learning_rates": rates, "data": 60, "steps": 20}}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_killed_sweep_goes_on_where_it_was(arm, cell_settings, tmp_path, monkeypatch):
+    settings = sweep_settings(cell_settings)
+    whole = tune(settings, tmp_path / "whole.json")
+    calls = []
+
+    def killed_after(count):
+        def trial(*arguments, **options):
+            if len(calls) == count:
+                raise KeyboardInterrupt
+            calls.append(arguments[1]["learning_rate"])
+            return run_trial(*arguments, **options)
+
+        return trial
+
+    for count in (2, 6):  # in the first shares, and while a trial runs to its end
+        monkeypatch.setattr(tuning, "run_trial", killed_after(count))
+        with pytest.raises(KeyboardInterrupt):
+            tune(settings, tmp_path / "rates.json")
+        assert len(read_json(tmp_path / "rates.trials" / "trials.json")["trials"]) == 5
+    monkeypatch.setattr(tuning, "run_trial", killed_after(100))
+    result = tune(settings, tmp_path / "rates.json")
+    finished = sum(trial["status"] == "finished" for trial in whole["trials"])
+    assert len(calls) == 5 + finished and 2 <= finished <= FEW, "no piece is run twice"
+    for sweep in (whole, result):
+        assert sweep["compute"].pop("seconds") < 60 and sweep["compute"].pop("seconds_full_sweep")
+        assert all(trial.pop("seconds") for trial in sweep["trials"])
+    assert result == whole and not (tmp_path / "rates.trials").exists()
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_what_another_sweep_has_left_is_not_gone_on_with(arm, cell_settings, tmp_path, monkeypatch):
+    settings = sweep_settings(cell_settings)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tuning, "next_to_finish", lambda trials: (_ for _ in ()).throw(KeyboardInterrupt))
+        tune(settings, tmp_path / "rates.json")
+    settings["tune"]["learning_rates"] = [1e-3, 1e-2, 1e30]
+    result = tune(settings, tmp_path / "rates.json")
+    assert [trial["status"] for trial in result["trials"]] == ["finished", "finished", "diverged"]
+    assert result["trials"][2]["tse"] is None and result["trials"][2]["expected_loss"] is None
+    assert result["maps"]["tse"]["slope"] is None and result["maps"]["tse"]["reason"].startswith("2 trials")
+    assert result["compute"]["flops_share_saved"] == 0
+
+
+@pytest.mark.parametrize("arm", ["language"])
+def test_batches_of_a_sweep_see_equal_tokens_and_have_best_rates_of_their_own(arm, cell_settings, tmp_path):
+    plan = {"widths": [8], "batch_tokens": [250, 500], "learning_rates": [1e-3, 5e-3, 2e-2], "data": 200, "steps": 20}
+    tuned = tune(cell_settings | {"tune": plan}, tmp_path / "rates.json")
+    assert [(best["width"], best["batch_tokens"]) for best in tuned["best"]] == [(8, 250), (8, 500)]
+    ended = {t["batch_tokens"]: t["flops"] for t in tuned["trials"] if t["status"] == "finished"}
+    assert ended[250] == pytest.approx(ended[500], rel=0.05)
+    assert 0 <= tuned["rule"]["batch_slope"] <= 1
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_tuned_rate_reaches_the_cell(arm, cell_settings, tmp_path):
+    sweep = {"widths": [8], "learning_rates": [1e-4, 1e-2, 1e-1], "data": 60, "steps": 20}
+    tuned = tune(cell_settings | {"tune": sweep}, tmp_path / "rates.json")
+    assert len(tuned["trials"]) == 3 and tuned["best"][0]["width"] == 8
+    settings = cell_settings | {"learning_rate": "tuned", "tuning": str(tmp_path / "rates.json")}
+    metrics = train_cell(settings, tmp_path / "cell", tmp_path / "state")
+    rule = tuned["rule"]
+    assert metrics["learning_rate"] == pytest.approx(math.exp(rule["intercept"]) * 8 ** rule["slope"])
+    assert metrics["learning_rate"] > 1e-3

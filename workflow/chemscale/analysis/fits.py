@@ -1,0 +1,60 @@
+"""All the fits of one arm of a study: curves, surfaces, frontiers, comparisons and what to train next, as one JSON."""
+
+import pandas as pd
+
+from chemscale.analysis.curves import fit_curve
+from chemscale.analysis.families import compare_families
+from chemscale.analysis.runs_table import select_runs
+from chemscale.analysis.surfaces import fit_surface
+from chemscale.arms import ARMS, PARAMETERS, PARAMETERS_LABEL
+
+SIZES_NEEDED = 3
+
+
+def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int = 500, seed: int = 0) -> dict:
+    """Every fit of an arm from its runs table, as content for JSON.
+
+    Curves run along data at each model size, and along parameters at each data size with three sizes or more. Each is
+    fitted with and without a floor at the same Huber δ; selection by extrapolation marks the preferred form. Surfaces
+    use all cells of a family. Forecasts refit each law without its largest cells, and prefer a form by what is left.
+    What could not be fitted is in `not_fitted` with the reason. A table that is no runs table raises ChemscaleError.
+    """
+    runs, left_out = select_runs(table, arm)
+    kind = ARMS[arm]
+    options = {"confidence": confidence, "draws": draws, "seed": seed}
+    content: dict = {
+        "arm": arm,
+        "loss": {"column": kind.loss, "unit": kind.unit, "label": kind.label},
+        "x": {
+            "data": {"column": kind.data, "label": kind.data_label},
+            "parameters": {"column": PARAMETERS, "label": PARAMETERS_LABEL},
+        },
+        **options,
+        "left_out": left_out,
+        "curves": [],
+        "judgements": [],
+        "joint": [],
+        "forecasts": [],
+        "frontiers": [],
+        "allocations": [],
+        "next": [],
+        "comparisons": [],
+        "not_fitted": [],
+    }
+    for family, of_family in runs.groupby("family", sort=True):
+        for along, fixed in (("data", "size"), ("parameters", "data")):
+            for value, cells in of_family.groupby(fixed, sort=True):
+                if along == "parameters" and cells["size"].nunique() < SIZES_NEEDED:
+                    continue
+                value = int(value) if fixed == "data" else str(value)
+                head = {"family": str(family), "along": along, "at": {fixed: value}}
+                _add(content, fit_curve(head, cells, kind, options))
+        _add(content, fit_surface(str(family), of_family, kind, options))
+    comparisons, not_fitted = compare_families(runs, kind, options)
+    _add(content, {"comparisons": comparisons, "not_fitted": not_fitted})
+    return content
+
+
+def _add(content: dict, made: dict) -> None:
+    for key, entries in made.items():
+        content[key] += entries

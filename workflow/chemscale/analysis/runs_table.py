@@ -1,0 +1,51 @@
+"""From a table of runs to the points that enter a fit, with the rule that left out each other one."""
+
+import numpy as np
+import pandas as pd
+
+from chemscale.arms import ARMS, PARAMETERS
+from chemscale.errors import ChemscaleError
+from chemscale.scaling.columns import need_columns, numbers
+
+
+def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
+    """Runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
+
+    A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive
+    counts. Raises ChemscaleError for an unknown arm, missing columns or a cell that is there twice.
+    """
+    if arm not in ARMS:
+        raise ChemscaleError(f"arm {arm!r}: choose one of {', '.join(ARMS)}")
+    kind = ARMS[arm]
+    counts = [PARAMETERS, kind.data]
+    need_columns(table, ["cell", "arm", "family", "size", "data", "seed", "status", kind.loss, *counts], "a runs table")
+    runs = table[table["arm"] == arm].reset_index(drop=True)
+    if runs.empty:
+        raise ChemscaleError(f"the runs table has no run of the arm {arm}; it has {', '.join(table['arm'].unique())}")
+    if (twice := runs["cell"].duplicated()).any():
+        raise ChemscaleError(f"cell {runs.loc[twice, 'cell'].iloc[0]} is in the runs table twice; collect it again")
+    runs = runs.assign(**{name: numbers(runs, name) for name in [kind.loss, *counts]})
+
+    rules = pd.Series([None] * len(runs), dtype=object)
+
+    def leave_out(which: pd.Series, rule) -> None:
+        which = which & rules.isna()
+        rules[which] = rule[which] if isinstance(rule, pd.Series) else rule
+
+    reason = runs["reason"].fillna("") if "reason" in runs else pd.Series([""] * len(runs))
+    status = runs["status"].astype(str)
+    leave_out(status != "finished", (status + ": " + reason).str.removesuffix(": "))
+    if "undertrained" in runs:
+        leave_out(runs["undertrained"].eq(True), "undertrained")
+    if "rate_at_edge" in runs:
+        leave_out(runs["rate_at_edge"].eq(True), "learning rate at the edge of its sweep")
+    for name in [kind.loss, *counts]:
+        usable = np.isfinite(runs[name]) & (runs[name] > 0)
+        leave_out(~usable, f"{name} is no positive number")
+
+    left_out = [
+        {"cell": str(cell), "rule": str(rule)}
+        for cell, rule in zip(runs["cell"], rules, strict=True)
+        if rule is not None
+    ]
+    return runs[rules.isna()].reset_index(drop=True), left_out

@@ -1,0 +1,78 @@
+"""How far the best of many starts can be trusted to be the optimum, and what the design of the table allows."""
+
+import numpy as np
+
+from chemscale.scaling.fitting.newton import evaluate, is_free
+from chemscale.scaling.fitting.objectives import Objective
+from chemscale.scaling.forms.laws import Form, Law
+
+SAME_BASIN = 1e-6  # relative difference of objectives of starts that found the same optimum
+NEAR_BASIN = 1e-3
+DISTINCT = 1e-2  # difference in θ of two optima that count as two
+VANISHING = ("floor", "shift")  # kinds whose lowest value means none
+
+
+def certify(
+    form: Form,
+    law: Law,
+    x: dict[str, np.ndarray],
+    log_y: np.ndarray,
+    weights: np.ndarray,
+    theta: np.ndarray,
+    value: np.ndarray,
+    limits: tuple[np.ndarray, np.ndarray],
+    objective: Objective,
+) -> dict:
+    """Judge the end points `theta` (starts, parameters) with objectives `value` (starts,).
+
+    The gradient is by θ (of order one), over the norm of the derivatives of the points' losses: 0 where they are
+    orthogonal to the law's tangent. The condition is that of the Gauss-Newton matrix of the parameters that are not at
+    a bound. Basins are distinct end points with an objective within 0.1 % of the best. The objective is the plain sum.
+    """
+    low, high = limits
+    best = theta[[value.argmin()]]
+    least = float(value.min())
+    rounding = 1e-20 * log_y.size  # of an exact fit
+    gradient = evaluate(law, log_y, best, objective, weights)[1]
+    free = is_free(best, gradient, low, high)[0]
+    slopes = weights * objective.derivatives(law.log_loss(best), log_y)[1]
+    scale = np.linalg.norm(slopes) * np.sqrt(log_y.size) + 1e-12
+    singular = np.linalg.svd(law.gradient(best)[0][:, free], compute_uv=False)
+    near = theta[value <= least * (1 + NEAR_BASIN) + rounding]
+    basins: list[np.ndarray] = []
+    for end in near:
+        if all(np.abs(end - other).max() > DISTINCT for other in basins):
+            basins.append(end)
+
+    at_bounds, vanished = [], []
+    for p, (name, kind) in enumerate(form.kinds.items()):
+        if best[0, p] <= low[0, p] + 1e-9:
+            zero = kind in VANISHING or low[0, p] == 0
+            at_bounds.append(f"{name} = 0" if zero else f"{name} at its lowest")
+            vanished += [name] if zero else []
+        elif best[0, p] >= high[0, p] - 1e-9:
+            at_bounds.append(f"{name} at its highest")
+    return {
+        "objective_kind": objective.kind,
+        "delta": objective.delta if np.isfinite(objective.delta) else None,
+        "objective": least,
+        "scaled_gradient": float(np.abs(gradient[0][free]).max(initial=0) / scale),
+        "starts": len(value),
+        "share_in_best_basin": float(np.mean(value <= least * (1 + SAME_BASIN) + rounding)),
+        "basins_within_0.1_percent": len(basins),
+        "at_bounds": at_bounds,
+        "vanished": vanished,
+        "condition": float((singular[0] / max(singular[-1], 1e-150)) ** 2) if free.any() else None,
+        "decades": {name: float(np.ptp(np.log10(values))) for name, values in x.items()},
+        "correlation": correlation(x),
+    }
+
+
+def correlation(x: dict[str, np.ndarray]) -> float | None:
+    """Of log N and log D; None for a curve, or where one of them does not vary."""
+    if not {"N", "D"} <= set(x):
+        return None
+    logs = [np.log(x["N"]), np.log(x["D"])]
+    if min(np.ptp(values) for values in logs) == 0:
+        return None
+    return float(np.corrcoef(logs)[0, 1])

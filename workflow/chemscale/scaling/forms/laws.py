@@ -1,0 +1,197 @@
+"""The forms of a scaling law, as data: a loss that is a sum of terms, each of which falls with model size or data.
+
+In logs, log L = logsumexp over the terms' logs u_k(θ). With s_k the share of term k in L, the gradient of log L is
+Σ s_k ∂u_k and its Hessian Σ s_k (∂u_k ∂u_kᵀ + ∂²u_k) minus the gradient's outer product. So one function serves every
+form, and a form is no more than its terms (terms.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from chemscale.errors import ChemscaleError
+from chemscale.scaling.forms.terms import BrokenPower, Floor, KaplanTerm, Power, RepeatedData, Scaling, ShiftedPower
+
+Term = Power | Floor | ShiftedPower | BrokenPower | KaplanTerm | RepeatedData
+
+
+@dataclass(frozen=True)
+class Form:
+    """A law: its name, its formula as people write it, where it comes from, and its terms."""
+
+    name: str
+    formula: str
+    source: str
+    terms: tuple[Term, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.variables))
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each parameter is (coefficient, exponent, floor, …), in the order of a parameter vector."""
+        return {name: kind for term in self.terms for name, kind in zip(term.parameters, term.kinds, strict=True)}
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names in the order of a parameter vector; terms that share an exponent have one between them."""
+        return tuple(self.kinds)
+
+    def of_kind(self, *kinds: str) -> tuple[str, ...]:
+        return tuple(name for name, kind in self.kinds.items() if kind in kinds)
+
+    @property
+    def exponents(self) -> tuple[str, ...]:
+        return self.of_kind("exponent")
+
+    @property
+    def floor(self) -> str | None:
+        """Name of the irreducible loss, None for a form without one."""
+        return next(iter(self.of_kind("floor")), None)
+
+    def variable_of(self, exponent: str) -> tuple[str, ...]:
+        """The variables that an exponent belongs to."""
+        if exponent in KaplanTerm.parameters and any(isinstance(term, KaplanTerm) for term in self.terms):
+            return ({"alpha": "N", "beta": "D"}[exponent],)
+        return tuple(term.variables[0] for term in self.terms if exponent in term.parameters)
+
+    def scaling(self, x: dict[str, np.ndarray]) -> Scaling:
+        """Centre and unit of every variable; those that share an exponent share their unit."""
+        logs = {name: np.log(x[name]) for name in self.variables}
+        unit = {name: float(values.std()) or 1.0 for name, values in logs.items()}
+        for exponent in self.exponents:
+            shared = [unit[name] for name in self.variable_of(exponent)]
+            unit |= dict.fromkeys(self.variable_of(exponent), float(np.mean(shared)))
+        return Scaling({name: float(values.mean()) for name, values in logs.items()}, unit)
+
+    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """θ (..., parameters) as the numbers of the formula: coefficients in units of loss, exponents."""
+        values = {}
+        for term in self.terms:
+            values |= term.plain(scaling, theta[..., self.places(term)])
+        return {name: values[name] for name in self.parameters}
+
+    def places(self, term: Term) -> list[int]:
+        """Where the term's own parameters are in a parameter vector."""
+        return [self.parameters.index(name) for name in term.parameters]
+
+    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> "Law":
+        """The form at fixed points."""
+        return Law(len(self.parameters), [(self.places(term), term.bind(scaling, x)) for term in self.terms])
+
+
+POWER, FLOOR = Power("coefficient", "exponent", "x"), Floor("floor")
+ALPHA, BETA, E = Power("A", "alpha", "N"), Power("B", "beta", "D"), Floor("E")
+HOFFMANN = "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2"
+KAPLAN = "Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5"
+FORMS = {
+    form.name: form
+    for form in (
+        Form("power", "L = A x^-α", "Hestness et al. 2017, arXiv:1712.00409", (POWER,)),
+        Form("power_floor", "L = E + A x^-α", "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1", (POWER, FLOOR)),
+        Form(
+            "shifted",
+            "L = A (x + x₀)^-α",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M3",
+            (ShiftedPower("coefficient", "exponent", "shift", "x"),),
+        ),
+        Form(
+            "shifted_floor",
+            "L = E + A (x + x₀)^-α",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M3",
+            (ShiftedPower("coefficient", "exponent", "shift", "x"), FLOOR),
+        ),
+        Form(
+            "broken",
+            "L = E + A x^-c₀ (1 + (x/d)^(1/f))^(-c₁f)",
+            "Caballero et al. 2023, arXiv:2210.14891, eq. 1, one break",
+            (BrokenPower("coefficient", "exponent", "change", "break", "width", "x"), FLOOR),
+        ),
+        Form("joint", "L = E + A N^-α + B D^-β", HOFFMANN, (ALPHA, BETA, E)),
+        Form("joint_no_floor", "L = A N^-α + B D^-β", HOFFMANN + " with E = 0", (ALPHA, BETA)),
+        Form(
+            "joint_tied",
+            "L = E + A N^-α + B D^-α",
+            HOFFMANN + " with α = β, as in Muennighoff et al. 2023, arXiv:2305.16264",
+            (ALPHA, Power("B", "alpha", "D"), E),
+        ),
+        Form("kaplan", "L = ((A/N)^(α/β) + B/D)^β", KAPLAN, (KaplanTerm(),)),
+        Form("kaplan_floor", "L = E + ((A/N)^(α/β) + B/D)^β", KAPLAN + ", with a floor", (KaplanTerm(), E)),
+        Form(
+            "repeated",
+            "L = E + A N^-α + B D'^-β, D' = U (1 + R*(1 − exp(−R/R*))), R = D/U − 1",
+            "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, repeated data only",
+            (ALPHA, RepeatedData("B", "beta", "repeats", "D", "U"), E),
+        ),
+    )
+}
+CURVES = tuple(name for name, form in FORMS.items() if form.variables == ("x",))
+SURFACES = tuple(name for name in FORMS if name not in CURVES)
+
+
+def named_form(name: str) -> Form:
+    """The form called `name`; raise ChemscaleError, listing what there is, if there is none."""
+    if name not in FORMS:
+        raise ChemscaleError(f"form {name!r}: there is no such scaling law; choose one of {', '.join(FORMS)}")
+    return FORMS[name]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A form at fixed points, as a function of θ (batch, parameters)."""
+
+    size: int
+    terms: list[tuple[list[int], Callable]]
+
+    def log_loss(self, theta: np.ndarray) -> np.ndarray:
+        """log L of the points, (batch, points)."""
+        return _sum([evaluate(theta[:, places])[0] for places, evaluate in self.terms])[0]
+
+    def gradient(self, theta: np.ndarray) -> np.ndarray:
+        """Gradient of log L by θ, (batch, points, parameters)."""
+        parts = [evaluate(theta[:, places]) for places, evaluate in self.terms]
+        return self._gradient(parts, _sum([u for u, _, _ in parts])[1])
+
+    def _gradient(self, parts: list, shares: list[np.ndarray]) -> np.ndarray:
+        gradient = np.zeros((*shares[0].shape, self.size))
+        for (places, _), (_, slope, _), share in zip(self.terms, parts, shares, strict=True):
+            gradient[..., places] += share[..., None] * slope
+        return gradient
+
+    def curvature(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]:
+        """log L (batch, points), its gradient (batch, points, parameters), and a function for Hessians.
+
+        The function takes the first and second derivative of a loss by log L, each (batch, points), and returns the
+        Hessian of the loss summed over points, (batch, parameters, parameters).
+        """
+        parts = [evaluate(theta[:, places]) for places, evaluate in self.terms]
+        log_l, shares = _sum([u for u, _, _ in parts])
+        gradient = self._gradient(parts, shares)
+
+        def hessian(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            total = np.matmul(gradient.transpose(0, 2, 1) * (second - first)[:, None, :], gradient)
+            for (places, _), (_, slope, bend), share in zip(self.terms, parts, shares, strict=True):
+                weight = first * share  # (batch, points)
+                if len(slope) == 1:  # the same for all of the batch, as in every plain power term
+                    outer = (slope[0, :, :, None] * slope[0, :, None, :]).reshape(slope.shape[1], -1)
+                    own = (weight @ outer).reshape(len(theta), slope.shape[2], slope.shape[2])
+                else:
+                    own = np.matmul(slope.transpose(0, 2, 1) * weight[:, None, :], slope)
+                if bend is not None:
+                    own = own + np.einsum("bn,bnpq->bpq", weight, bend)
+                total[np.ix_(range(len(theta)), places, places)] += own
+            return total
+
+        return log_l, gradient, hessian
+
+
+def _sum(logs: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """log of the sum of exponentials, and the share of each."""
+    if len(logs) == 1:
+        return logs[0], [np.ones_like(logs[0])]
+    top = np.maximum.reduce(logs)
+    parts = [np.exp(u - top) for u in logs]
+    total = np.add.reduce(parts)
+    return top + np.log(total), [part / total for part in parts]

@@ -1,0 +1,95 @@
+"""What a cell of the language arm trains and measures: ChemGPT on the token store."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from chemscale.models.chemgpt.network import ChemGPT, forward_flops, next_token_losses
+from chemscale.models.shapes import GPT_SHAPES
+from chemscale.molecules.batches import Part, TokenBatches, evaluation_batches
+from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.vocabulary import PAD
+from chemscale.training import distributed
+
+EVALUATION_TOKENS = 8192  # a batch without gradients can be larger than one with
+
+
+class LanguageTask:
+    """Model, batches, loss and metrics of one language cell. The unit of work is a predicted token."""
+
+    unit = "tokens"
+    loss_degree = 1  # power of an error that the loss is
+
+    def __init__(self, settings: dict):
+        self.settings = settings
+        self.corpus = open_corpus(Path(settings["dataset"]))
+        self.final_splits = self.corpus.final_splits  # chose nothing
+        self.shape = GPT_SHAPES[settings["family"]](settings["width"])
+        self.vocabulary = len(self.corpus.vocabulary)
+        self.data_identity = self.corpus.header["fingerprint"]
+        self.rows = self.corpus.rows("train", settings["data"])
+        self.model = ChemGPT(self.shape, self.vocabulary)
+        self.trained = self.model  # what the training step calls: the model itself, or its compiled form
+
+    @property
+    def examples_per_step(self) -> float:
+        """Molecules in a batch, on average."""
+        return self.settings["training"]["batch_tokens"] / self.corpus.lengths(self.rows).mean()
+
+    def counts(self) -> dict[str, int]:
+        """Size of the training subset; tokens are predicted ones, so [EOS] is counted and [BOS] is not."""
+        return {
+            "train_molecules": len(self.rows),
+            "train_tokens": int((self.corpus.lengths(self.rows) - 1).sum()),
+            "vocabulary": self.vocabulary,
+        }
+
+    def description(self) -> dict:
+        """All it takes to build the trained model and read its tokens, kept with the weights."""
+        return {
+            "arm": "language",
+            "family": self.settings["family"],
+            "width": self.settings["width"],
+            "scaled": self.shape.scaled,
+            "vocabulary": self.corpus.vocabulary,
+            "selfies": self.corpus.header["versions"]["selfies"],
+        }
+
+    def batches(self, first: int, **how) -> Iterable[list[Part]]:
+        """Endless training batches, beginning with batch `first`; `how` says which parts and where: `TokenBatches`."""
+        training = self.settings["training"]
+        return TokenBatches(self.corpus, self.rows, training["batch_tokens"], self.settings["seed"], first, **how)
+
+    def loss(self, part: Part) -> tuple[Tensor, Tensor]:
+        """What `part` adds to the mean loss of its batch in nats per predicted token, and the work done.
+
+        Work is (predicted tokens, training FLOPs), (2,) f64.
+        """
+        losses, lengths = next_token_losses(self.trained, part.tokens, PAD)  # (B,), (B,)
+        work = torch.stack([lengths.sum().double(), 3 * forward_flops(self.shape, self.vocabulary, lengths)])
+        return losses.sum() / part.predicted, work
+
+    @torch.no_grad()
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Loss on every molecule of `split`: per token with its standard error over molecules, and per molecule."""
+        device = self.model.tokens.weight.device
+        sums = torch.zeros(3, dtype=torch.float64, device=device)  # of losses, lengths, and molecules
+        squares = torch.zeros(3, dtype=torch.float64, device=device)  # of losses², losses·lengths and lengths²
+        batches = evaluation_batches(self.corpus, self.corpus.rows(split), EVALUATION_TOKENS)
+        for tokens in itertools.islice(batches, distributed.rank(), None, distributed.processes()):
+            losses, lengths = (x.double() for x in next_token_losses(self.model, tokens.to(device), PAD))  # each (B,)
+            sums += torch.stack([losses.sum(), lengths.sum(), lengths.new_tensor(len(lengths))])
+            squares += torch.stack([losses @ losses, losses @ lengths, lengths @ lengths])
+        (total, tokens, molecules), (ll, ln, nn_) = distributed.summed(sums), distributed.summed(squares)
+        loss = total / tokens
+        # of a ratio of sums, linearised: Cochran, Sampling Techniques, 3rd ed., eq. 6.13
+        error = (ll - 2 * loss * ln + loss**2 * nn_).clamp(min=0).sqrt() / tokens
+        return {"loss": loss.item(), "loss_se": error.item(), "loss_per_molecule": (total / molecules).item()}
+
+    def baseline(self) -> dict[str, float]:
+        """The zero line of the loss axis: the unigram entropy, and what an untrained model gives, in nats per token."""
+        return {"unigram_entropy": self.corpus.header["unigram_entropy"], "untrained_loss": math.log(self.vocabulary)}
