@@ -5,7 +5,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help study figures test test-all check format lock clean
+.PHONY: help study figures test test-all check format reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,16 +23,21 @@ test: .venv/ready ## set up, run the test suite
 test-all: .venv/ready ## the test suite with what takes minutes
 	python -m pytest -m "not slurm and not gpu"
 
-check: .venv/ready ## style and workflow lint
+check: .venv/ready ## check style, docstrings, spelling, types and the workflow
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
+	codespell
+	tests/check_types.sh
 	snakemake --lint
 
 format: .venv/ready ## put code into the house style
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow
+
+reference: .venv/ready ## write the JSON schema and docs/configuration.md from the configuration's models
+	python -m chemscale.config.reference
 
 lock: .venv/ready ## write envs/requirements.lock from what is installed
 	envs/lock.sh
