@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,22 @@ def read_json(path: Path | str) -> dict:
         raise ChemscaleError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ChemscaleError(f"{path}: not a JSON file ({error})") from None
+
+
+def resumable_folder(directory: Path, identity: dict) -> Path:
+    """Return `directory` with the files that an earlier, interrupted call left there for the same `identity`.
+
+    `identity` is everything that decides the content of the files; where it differs or cannot be read, the folder
+    starts empty. It is kept in `identity.json`.
+    """
+    try:
+        same = read_json(directory / "identity.json") == identity
+    except ChemscaleError:
+        same = False
+    if not same:
+        shutil.rmtree(directory, ignore_errors=True)
+        write_json(directory / "identity.json", identity)
+    return directory
 
 
 def sha256(path: Path | str) -> str:

@@ -9,10 +9,10 @@ from snakemake.exceptions import WorkflowError
 
 from chemscale import study
 from chemscale.config.complete import complete
-from chemscale.processes import put_verbs_on_path
+from chemscale.processes import put_commands_on_path
 from chemscale.errors import ChemscaleError
 
-put_verbs_on_path()
+put_commands_on_path()
 
 REGISTRY = yaml.safe_load((Path(study.__file__).parents[2] / "resources" / "datasets.yaml").read_text())
 try:

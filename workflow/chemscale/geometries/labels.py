@@ -1,10 +1,8 @@
 """Molecules shaken by heat, labelled with energies and forces by GFN2-xTB: made here, in parallel, restartable."""
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +13,13 @@ from rdkit.rdBase import BlockLogs
 from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, fingerprint, read_json, write_json
+from chemscale.files import atomic, fingerprint, resumable_folder
 from chemscale.geometries.langevin import langevin_geometries
 from chemscale.geometries.normal_modes import GeometryError, thermal_geometries
 from chemscale.geometries.writing import Block, write_store
 from chemscale.geometries.xtb import METHOD, single_point
 from chemscale.molecules.reading import layout_of, read_lines
-from chemscale.processes import end_with_parent, one_thread
+from chemscale.processes import one_thread, spawn_map
 from chemscale.progress import progress
 
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
@@ -43,7 +41,8 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
     displacement = entry.get("displacement", "normal_modes")
     versions = {"rdkit": rdkit.__version__, "tblite": version("tblite")}
     decisive = {key: entry.get(key) for key in DECISIVE} | {"displacement": displacement}
-    shards = _shards(Path(directory), decisive | versions | {"method": METHOD, "molecules": fingerprint(molecules)})
+    identity = decisive | versions | {"method": METHOD, "molecules": fingerprint(molecules)}
+    shards = resumable_folder(Path(directory) / "shards", identity)
     _label_all(shards, entry, molecules, workers)
     failures = []
     facts = {"source": f"{source}, {displacement.replace('_', ' ')}", "method": METHOD, "versions": versions}
@@ -130,15 +129,6 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
     return Block(z, np.reshape(kept, shape), np.array(energies), np.reshape(forces, shape), group), failures
 
 
-def _shards(directory: Path, identity: dict) -> Path:
-    """The folder of finished molecules, with those that `identity` allows to keep."""
-    shards = directory / "shards"
-    if not (shards / "identity.json").exists() or read_json(shards / "identity.json") != identity:
-        shutil.rmtree(shards, ignore_errors=True)
-        write_json(shards / "identity.json", identity)
-    return shards
-
-
 def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) -> None:
     """Label the molecules that are not among the shards."""
     tasks = [(_shard(shards, number), entry, number, smiles) for number, smiles in enumerate(molecules)]
@@ -148,23 +138,13 @@ def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) ->
     with progress(len(molecules) * entry["geometries_per_molecule"], "labels", "geometries") as tick:
         if len(missing) < len(molecules):
             tick((len(molecules) - len(missing)) * entry["geometries_per_molecule"])
-        for _ in _mapped(missing, workers):
+        for _ in spawn_map(_label_shard, missing, min(workers, len(missing))):
             tick(entry["geometries_per_molecule"])
 
 
-def _mapped(tasks: list[tuple], workers: int) -> Iterator[None]:
-    if workers <= 1 or len(tasks) <= 1:
-        yield from map(_label_shard, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
-        yield from pool.map(_label_shard, tasks)
-
-
-def _label_shard(task: tuple[Path, dict, int, str]) -> None:
+def _label_shard(path: Path, entry: dict, number: int, smiles: str) -> None:
     """Label a molecule and keep it."""
-    path, *molecule = task
-    block, failures = label_molecule(tuple(molecule))
+    block, failures = label_molecule((entry, number, smiles))
     with atomic(path) as temporary:
         arrays = {key: array for key, array in block._asdict().items() if array is not None}
         np.savez(temporary, **arrays, failures=json.dumps(failures))

@@ -5,11 +5,7 @@ was killed has finished is good for the next one, and neither it nor the number 
 """
 
 import hashlib
-import multiprocessing
-import shutil
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
 from pathlib import Path
 
@@ -17,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import feather
 
-from chemscale.files import atomic, read_json, write_json
+from chemscale.files import atomic, resumable_folder
 from chemscale.molecules.encoding import translate
 from chemscale.molecules.reading import Line
 from chemscale.molecules.tokenise import tokenise
-from chemscale.processes import end_with_parent
+from chemscale.processes import spawn_map
 from chemscale.progress import progress
 
 SHARD_LINES = 5_000
@@ -47,14 +43,12 @@ def translate_lines(
     read here, once, a few shards ahead of the `workers`.
     """
     identity = identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES}
-    if not (directory / "identity.json").exists() or read_json(directory / "identity.json") != identity:
-        shutil.rmtree(directory, ignore_errors=True)
-        write_json(directory / "identity.json", identity)
+    resumable_folder(directory, identity)
     lines = iter(lines)
     paths = []
     with progress(total, "encode", "lines") as tick:
 
-        def waiting() -> Iterator[tuple[Path, list[Line]]]:
+        def waiting() -> Iterator[tuple[Path, list[Line], str, int]]:
             """Shards yet to be made."""
             for number in count():
                 part = list(islice(lines, SHARD_LINES))
@@ -64,9 +58,9 @@ def translate_lines(
                 if paths[-1].exists():
                     tick(len(part))
                 else:
-                    yield paths[-1], part
+                    yield paths[-1], part, form, max_tokens
 
-        for done in _in_turn(waiting(), form, max_tokens, min(workers, -(-total // SHARD_LINES))):
+        for done in spawn_map(translate_shard, waiting(), min(workers, -(-total // SHARD_LINES))):
             tick(done)
     return paths
 
@@ -79,23 +73,6 @@ def read_shard(path: Path, columns: list[str]) -> pa.Table:
 def symbols_of_shard(table: pa.Table) -> list[str]:
     """The symbols its token ids stand for."""
     return table.schema.metadata[b"symbols"].decode().split()
-
-
-def _in_turn(waiting: Iterator[tuple[Path, list[Line]]], form: str, max_tokens: int, workers: int) -> Iterator[int]:
-    """Number of lines of each shard as it is finished."""
-    if workers <= 1:
-        for path, part in waiting:
-            yield translate_shard(path, part, form, max_tokens)
-        return
-    context = multiprocessing.get_context("spawn")
-    running = deque()
-    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
-        for path, part in waiting:
-            running.append(pool.submit(translate_shard, path, part, form, max_tokens))
-            if len(running) > 2 * workers:  # the reader is far faster, and what it is ahead lies in memory
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
 
 
 def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -> int:
