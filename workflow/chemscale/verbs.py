@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
+from chemscale.training.devices import gpus
 
 
 def _settings(options: argparse.Namespace) -> dict:
@@ -48,15 +49,6 @@ def ingest(options: argparse.Namespace) -> None:
     ingest(source["name"], source["entry"], path, options.directory, source["sha256"])
 
 
-def _prepare_training(options: argparse.Namespace) -> object:
-    """Settle threads and device before torch is imported; keep the returned lease as long as the device is used."""
-    from chemscale.processes import one_thread
-    from chemscale.training.devices import settle_device
-
-    one_thread()
-    return settle_device(options.gpus)
-
-
 @contextmanager
 def _interruptible(name: str) -> Iterator[None]:
     """Exit with the code for "try again" when the scheduler has stopped a training and its state is saved."""
@@ -70,27 +62,27 @@ def _interruptible(name: str) -> Iterator[None]:
 
 
 def tune(options: argparse.Namespace) -> None:
-    lease = _prepare_training(options)  # noqa: F841
-    from chemscale.tuning.sweep import tune
+    with gpus(options.gpus):
+        from chemscale.tuning.sweep import tune
 
-    with _interruptible("tune"):
-        tune(_settings(options), options.out)
+        with _interruptible("tune"):
+            tune(_settings(options), options.out)
 
 
 def train(options: argparse.Namespace) -> None:
     from chemscale.training.launch import become_torchrun, launched
 
-    lease = _prepare_training(options)  # noqa: F841
-    checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
-    if options.gpus > 1 and not launched():
-        where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
-        where += ["--checkpoint-seconds", options.checkpoint_seconds]
-        become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
-    from chemscale.training.run import train_cell
+    with gpus(options.gpus):
+        checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
+        if options.gpus > 1 and not launched():
+            where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
+            where += ["--checkpoint-seconds", options.checkpoint_seconds]
+            become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
+        from chemscale.training.run import train_cell
 
-    with _interruptible("train"):
-        metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
-    print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
+        with _interruptible("train"):
+            metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
+        print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
 
 
 def properties(options: argparse.Namespace) -> None:
@@ -101,24 +93,23 @@ def properties(options: argparse.Namespace) -> None:
 
 
 def generate(options: argparse.Namespace) -> None:
-    from chemscale.training.devices import settle_device
 
-    lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.generation.generate import generate
+    with gpus(options.gpus, single_thread=False):
+        from chemscale.generation.generate import generate
 
-    sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
-    summary = generate(
-        options.model,
-        options.out,
-        options.number,
-        options.summary,
-        options.prefix,
-        options.scaffold,
-        options.corpus,
-        options.properties,
-        **{name: getattr(options, name) for name in sampling},
-    )
-    print(json.dumps(summary, indent=2))
+        sampling = ("temperature", "top_k", "top_p", "seed", "batch", "max_tokens")
+        summary = generate(
+            options.model,
+            options.out,
+            options.number,
+            options.summary,
+            options.prefix,
+            options.scaffold,
+            options.corpus,
+            options.properties,
+            **{name: getattr(options, name) for name in sampling},
+        )
+        print(json.dumps(summary, indent=2))
 
 
 def minima(options: argparse.Namespace) -> None:
@@ -132,18 +123,18 @@ def minima(options: argparse.Namespace) -> None:
 
 
 def simulate(options: argparse.Namespace) -> None:
-    lease = _prepare_training(options)  # noqa: F841
-    from chemscale.simulation.simulate import simulate
+    with gpus(options.gpus):
+        from chemscale.simulation.simulate import simulate
 
-    how = {name: getattr(options, name) for name in ("temperature", "picoseconds", "step", "seed")}
-    print(json.dumps(simulate(options.model, options.minima, options.out, options.summary, **how), indent=2))
+        how = {name: getattr(options, name) for name in ("temperature", "picoseconds", "step", "seed")}
+        print(json.dumps(simulate(options.model, options.minima, options.out, options.summary, **how), indent=2))
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    lease = _prepare_training(options)  # noqa: F841
-    from chemscale.simulation.evaluate import evaluate
+    with gpus(options.gpus):
+        from chemscale.simulation.evaluate import evaluate
 
-    print(json.dumps(evaluate(options.model, options.stores, options.out, options.structures), indent=2))
+        print(json.dumps(evaluate(options.model, options.stores, options.out, options.structures), indent=2))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -186,12 +177,11 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def embed(options: argparse.Namespace) -> None:
-    from chemscale.training.devices import settle_device
 
-    lease = settle_device(options.gpus)  # noqa: F841
-    from chemscale.embedding.embed import embed
+    with gpus(options.gpus, single_thread=False):
+        from chemscale.embedding.embed import embed
 
-    embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
+        embed(options.model, options.molecules, options.out, options.pool, options.column, options.neighbours)
 
 
 def export(options: argparse.Namespace) -> None:

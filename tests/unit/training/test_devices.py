@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from chemscale.errors import ChemscaleError
-from chemscale.training.devices import lease, lease_gpus
+from chemscale.training.devices import gpus, lease, lease_gpus
 
 HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
        "l = lease(2, pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
@@ -46,16 +46,49 @@ def test_several_devices_are_leased_together_or_not_at_all(tmp_path, monkeypatch
     assert len(lease(3, directory, count=3)) == 3 and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
 
 
-def test_more_devices_than_there_are_is_an_error(tmp_path, monkeypatch):
+@pytest.fixture
+def two_gpus(tmp_path, monkeypatch):
+    """A machine whose `nvidia-smi` lists two GPUs."""
     listing = tmp_path / "nvidia-smi"
     listing.write_text("#!/bin/sh\necho 'GPU 0: a'\necho 'GPU 1: b'\n")
     listing.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    with pytest.raises(ChemscaleError, match="this machine has 2; right would be at most that"):
-        lease_gpus(3)
+    monkeypatch.setattr("chemscale.training.devices.tempfile.gettempdir", lambda: str(tmp_path))
+
+
+def test_more_devices_than_there_are_is_an_error(two_gpus):
+    with pytest.raises(ChemscaleError, match="--gpus 3: only 2 GPUs available"), gpus(3):
+        pass
 
 
 def test_a_schedulers_choice_is_kept(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert lease_gpus(1) is None and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert lease_gpus(1) == [] and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_lease_lasts_for_the_block(two_gpus):
+    for _ in range(2):
+        with gpus(1), gpus(0):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "" and os.environ["OMP_NUM_THREADS"] == "1"
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    with gpus(2):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_a_lease_outlives_exec(two_gpus, tmp_path):
+    """As `chemscale train --gpus 2` becomes torchrun."""
+    code = (
+        "import os, sys\nfrom chemscale.training.devices import gpus\nwith gpus(1):\n"
+        "    os.execv(sys.executable, [sys.executable, '-c', \"print('ready', flush=True); input()\"])"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout.readline() == "ready\n"
+    with gpus(1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1", "the program that replaced the first still holds device 0"
+    process.communicate("\n")
+    with gpus(1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
