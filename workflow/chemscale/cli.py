@@ -1,6 +1,7 @@
 """The command line: one verb for each rule of the workflow, and what it takes."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -11,12 +12,30 @@ from chemscale.errors import ChemscaleError
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Exit code: 0, 2 for a mistake the message explains, 75 when interrupted but resumable."""
     options = parser().parse_args(arguments)
+    log_to_stderr()
     try:
         options.run(options)
     except ChemscaleError as error:
         print(f"chemscale {options.verb}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def log_to_stderr(verbose: bool = False) -> None:
+    """Write what the library logs to stderr, as plain messages; if `verbose`, with time and module, and debugging."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Format("%(asctime)s %(name)s: %(message)s" if verbose else "%(message)s"))
+    log = logging.getLogger("chemscale")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+class _Format(logging.Formatter):
+    """Put the level before the message where it is a warning or worse."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,9 +1,12 @@
 """Progress of long work: a bar on a terminal, one clean line per interval in a log."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 15
 
@@ -31,7 +34,7 @@ def progress(total: int, what: str, unit: str = "") -> Iterator:
 
     def line(note: str) -> None:
         seconds = time.monotonic() - start
-        print(f"{what}: {done:,}/{total:,} {unit} in {seconds:.0f} s {note}".rstrip(), file=sys.stderr, flush=True)
+        LOG.info(f"{what}: {done:,}/{total:,} {unit} in {seconds:.0f} s {note}".rstrip())
 
     def tick(n: int = 1, note: str = "") -> None:
         nonlocal done, last

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.training.devices import gpus
+
+LOG = logging.getLogger(__name__)
 
 
 def _settings(options: argparse.Namespace) -> dict:
@@ -57,7 +60,7 @@ def _interruptible(name: str) -> Iterator[None]:
     try:
         yield
     except Interrupted as interruption:
-        print(f"chemscale {name}: {interruption}; call again to go on", file=sys.stderr)
+        LOG.info(f"chemscale {name}: {interruption}; call again to go on")
         raise SystemExit(75) from None  # EX_TEMPFAIL
 
 
@@ -82,7 +85,7 @@ def train(options: argparse.Namespace) -> None:
 
         with _interruptible("train"):
             metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
-        print(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}", file=sys.stderr)
+        LOG.info(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}")
 
 
 def properties(options: argparse.Namespace) -> None:
@@ -156,7 +159,7 @@ def fit(options: argparse.Namespace) -> None:
     else:
         names = ("params", "data", "compute", "distinct", "group", "weights", "form", "objective", "delta")
         law = fit(table, options.loss, **{name: getattr(options, name) for name in names}, **common)
-        print(law, file=sys.stderr)
+        LOG.info(law)
         content = law.to_dict()
     write_json(options.out, content)
 
@@ -172,7 +175,7 @@ def plan(options: argparse.Namespace) -> None:
             raise ChemscaleError(f"{options.table}: no rows of the family {options.family}")
     columns = (options.loss, options.params, options.data, options.compute)
     content = plan_table(table, *columns, options.budget, options.goal, target(options.of), options.form)
-    print(content["statement"], file=sys.stderr)
+    LOG.info(content["statement"])
     write_json(options.out, content)
 
 

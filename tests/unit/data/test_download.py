@@ -182,11 +182,12 @@ def test_fetch_records_the_file_and_uses_the_mirrors(server, tmp_path):
     assert (record["file"], record["bytes"], record["sha256"]) == ("a.smi", 20000, RIGHT["sha256"])
 
 
-def test_the_first_download_pins_what_the_entry_leaves_open(server, tmp_path, capsys):
+def test_the_first_download_pins_what_the_entry_leaves_open(server, tmp_path, caplog):
     server.files["/a.smi"] = CONTENT
     entry = ENTRY | {"url": server.url + "/a.smi", "bytes": None, "sha256": None}
-    assert fetch("remote", entry, tmp_path)["sha256"] == RIGHT["sha256"]
-    assert RIGHT["sha256"] in capsys.readouterr().err
+    with caplog.at_level("INFO", "chemscale"):
+        assert fetch("remote", entry, tmp_path)["sha256"] == RIGHT["sha256"]
+    assert RIGHT["sha256"] in caplog.text
     (tmp_path / "a.smi").unlink()
     server.files["/a.smi"] = CONTENT + b"CC\n"
     with pytest.raises(ChemscaleError, match=f"where {RIGHT['sha256']} is right"):

@@ -206,7 +206,7 @@ def test_errors_on_a_store_are_those_of_the_training_and_add_up(trained_potentia
 
 
 def test_a_store_with_an_element_never_seen_has_a_reason_and_no_errors(
-    trained_potential, tiny_geometries, tmp_path, monkeypatch, capsys
+    trained_potential, tiny_geometries, tmp_path, monkeypatch, caplog
 ):
     import chemscale.simulation.evaluate as module
 
@@ -218,7 +218,7 @@ def test_a_store_with_an_element_never_seen_has_a_reason_and_no_errors(
     monkeypatch.setattr(module, "open_geometries", stores.get)
     found = evaluate(trained_potential[1], list(stores), tmp_path / "errors.json")
     reason = found["stores"]["silicon"]["reason"]
-    assert "not seen Si; it was trained on H, C" in reason and reason in capsys.readouterr().err
+    assert "not seen Si; it was trained on H, C" in reason and reason in caplog.text
     assert "splits" not in found["stores"]["silicon"] and found["stores"][store.header["name"]]["splits"]
     assert not [key for key in found["errors"] if "silicon" in key] and found["errors"]
 

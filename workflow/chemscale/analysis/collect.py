@@ -1,7 +1,7 @@
 """From the records of many cells to the runs table, the training curves, and the list of what is missing."""
 
+import logging
 import math
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +9,8 @@ import pandas as pd
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
 from chemscale.tuning.learning_rate_rule import rule_rate
+
+LOG = logging.getLogger(__name__)
 
 NESTED = ("versions", "probe")  # entries of a record that are no column
 LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map that are columns
@@ -29,7 +31,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
         arm, family, size, data, seed = name.split("/")
         row = {"cell": name, "arm": arm, "family": family, "size": size, "data": int(data), "seed": int(seed[4:])}
         if not record.exists():
-            print(f"{name}: no record, listed as missing", file=sys.stderr)
+            LOG.warning(f"{name}: no record, listed as missing")
             rows.append(row | {"status": "missing", "reason": "no record"})
             continue
         metrics = read_json(record)
@@ -50,7 +52,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     with atomic(out / "runs.csv") as path:
         table.to_csv(path, index=False)
     counts = table["status"].value_counts()
-    print(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()), file=sys.stderr)
+    LOG.info(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return table
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import http.client
+import logging
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from chemscale.errors import ChemscaleError
 from chemscale.progress import progress
+
+LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 4  # at one address, each going on where the last broke off
 PAUSE = 2.0  # seconds before the second attempt; doubled before each further one
@@ -30,7 +32,7 @@ def download(urls: list[str], path: Path, size: int | None = None, checksums: di
         wrong = _wrong(path, size, checksums)
         if wrong is None:
             return
-        print(f"{path}: {wrong}; fetched anew", file=sys.stderr)
+        LOG.warning(f"{path}: {wrong}; downloading it again")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     problems = []

@@ -1,6 +1,6 @@
 """Where molecules come from: made available in the dataset's directory, with a record of what exactly was found."""
 
-import sys
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlparse
@@ -10,6 +10,8 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, sha256, write_json
 from chemscale.molecules.embedded import FILES, embedded_molecules
 from chemscale.molecules.recombine import recombine
+
+LOG = logging.getLogger(__name__)
 
 NEEDED = {
     "rdkit": ["files"],
@@ -89,5 +91,5 @@ def _download(name: str, entry: dict, directory: Path) -> Path:
             checksums = {"sha256": earlier["sha256"]}
     download([entry["url"], *entry.get("mirrors", [])], path, entry.get("bytes"), checksums)
     if not checksums:
-        print(f"{name}: sha256 {sha256(path)}; written into its entry, it would hold for everybody", file=sys.stderr)
+        LOG.info(f"{name}: sha256 {sha256(path)}; add it to the registry entry to pin the file for everybody")
     return path

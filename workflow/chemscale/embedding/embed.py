@@ -1,6 +1,6 @@
 """Molecules as vectors: what a trained ChemGPT makes of them before its head."""
 
-import sys
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from chemscale.molecules.encoding import translate
 from chemscale.molecules.reading import layout_of, read_lines
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, UNK
 from chemscale.progress import progress
+
+LOG = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192  # padding counted
 POOLS = ("mean", "last")
@@ -123,10 +125,9 @@ def _report(path: Path, read: list[Molecule], accepted: list[Molecule]) -> None:
     if not accepted:
         raise ChemscaleError(f"{path}: none of {len(read):,} lines is a molecule: {reasons or 'it is empty'}")
     unknown = sum(molecule.unknown > 0 for molecule in accepted)
-    print(
+    LOG.info(
         f"{path}: {len(accepted):,} molecules out of {len(read):,} lines, {unknown:,} with symbols unknown to the "
-        f"model; refused: {reasons or 'none'}",
-        file=sys.stderr,
+        f"model; refused: {reasons or 'none'}"
     )
 
 

@@ -1,7 +1,7 @@
 """The token store: molecules as token ids in one flat array, in one seeded order that every subset is a prefix of."""
 
+import logging
 import shutil
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,8 @@ from chemscale.molecules.shuffle import TOKENS, deal, gather
 from chemscale.molecules.splits import arrange
 from chemscale.molecules.survey import Survey, survey
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
+
+LOG = logging.getLogger(__name__)
 
 FEW = 0.2  # share of the first lines that are molecules, below which a file is none of molecules
 
@@ -114,11 +116,10 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     remember(directory, header["sha256"])
     write_json(directory / "corpus.json", header)
     shutil.rmtree(work)
-    print(
+    LOG.info(
         f"{name}: {header['molecules']['total']:,} molecules, {header['tokens']['stored']:,} tokens, "
         f"{len(vocabulary)} symbols out of {lines:,} lines; {header['duplicates']:,} duplicates; "
-        f"refused: {found.reasons or 'none'}",
-        file=sys.stderr,
+        f"refused: {found.reasons or 'none'}"
     )
     return header
 

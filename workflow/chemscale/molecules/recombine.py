@@ -1,6 +1,6 @@
 """New molecules out of known ones: each cut once at a BRICS bond, two halves of different molecules joined."""
 
-import sys
+import logging
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
 from chemscale.progress import progress
+
+LOG = logging.getLogger(__name__)
 
 ATTEMPTS_PER_MOLECULE = 20
 DOUBLE = "7"  # the one environment at the end of a double bond; all others are at single ones
@@ -68,7 +70,7 @@ def _cut(parents: Iterable[tuple[str, str]]) -> tuple[list[Half], set[str]]:
         known.add(Chem.MolToSmiles(molecule))
         if "." not in smiles:
             halves += _halves(molecule, origin)
-    print(f"recombine: {len(halves):,} halves of {len(known):,} molecules", file=sys.stderr)
+    LOG.info(f"recombine: {len(halves):,} halves of {len(known):,} molecules")
     return halves, known
 
 

@@ -1,6 +1,6 @@
 """A trained potential's errors on any stores of geometries: other molecules, larger ones, hotter ones."""
 
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from chemscale.geometries.batches import cut
 from chemscale.geometries.store import SPLITS, Geometries, open_geometries
 from chemscale.models.loading import Potential, load_potential, read_metrics
 from chemscale.simulation.predict import energies_and_forces, require_known
+
+LOG = logging.getLogger(__name__)
 
 BATCH_ATOMS = 512
 
@@ -48,7 +50,7 @@ def evaluate(record: Path, stores: list[Path], out: Path, structures: int | None
                 if (count := min(header["structures"][split], structures or np.inf))
             }
         except ChemscaleError as error:
-            print(f"not evaluated: {error}", file=sys.stderr)
+            LOG.warning(f"not evaluated: {error}")
             content["stores"][name] = about | {"reason": str(error)}
             continue
         splits = {

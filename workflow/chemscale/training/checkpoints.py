@@ -4,10 +4,10 @@ All of it lives in one directory outside the outputs Snakemake knows, which it d
 """
 
 import fcntl
+import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,8 @@ from pathlib import Path
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, write_json
 from chemscale.training import distributed
+
+LOG = logging.getLogger(__name__)
 
 KEPT = 2  # checkpoints; the older one serves when the newest cannot be read
 
@@ -61,7 +63,7 @@ def newest_checkpoint(directory: Path, identity: str) -> Path | None:
         try:
             torch.load(path, map_location="cpu", weights_only=False)
         except Exception as error:  # a damaged file can fail in any of pickle's, zipfile's and torch's ways
-            print(f"{path}: unreadable ({error}); trying the one before", file=sys.stderr)
+            LOG.warning(f"{path}: unreadable ({error}); trying the one before")
             continue
         return path
     return None
@@ -84,7 +86,7 @@ def one_writer(directory: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 lock.seek(0)
-                print(f"{directory}: another process trains this cell ({lock.read()}); waiting", file=sys.stderr)
+                LOG.info(f"{directory}: another process trains this cell ({lock.read()}); waiting")
                 time.sleep(5)
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")

@@ -1,7 +1,7 @@
 """Precision of the training step, and whether it is compiled: chosen by a short probe where there is time to gain."""
 
+import logging
 import math
-import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -12,6 +12,8 @@ import torch
 
 from chemscale.files import read_json, write_json
 from chemscale.training import distributed
+
+LOG = logging.getLogger(__name__)
 
 WORTH = 180.0  # seconds of training ahead below which a probe is not worth its time
 STEPS = 3  # timed, of each candidate, over the same batches
@@ -76,7 +78,7 @@ def _probe(task, steps: int) -> dict:
         return agrees and trial["step_seconds"] < GAIN * base["step_seconds"]
 
     best = min(filter(fits, tried[1:]), key=lambda t: t["step_seconds"], default=base)
-    print(f"precision: {best['precision']}{', compiled' if best['compiled'] else ''}", file=sys.stderr)
+    LOG.info(f"precision: {best['precision']}{', compiled' if best['compiled'] else ''}")
     return {"precision": best["precision"], "compiled": best["compiled"], "probe": tried}
 
 

@@ -1,7 +1,7 @@
 """Train one cell from its settings to its record, whatever happens in between."""
 
+import logging
 import shutil
-import sys
 import time
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,8 @@ from chemscale.training.loop import Cell, fit
 from chemscale.training.precision import device, settle_precision
 from chemscale.training.record import finished, write_record
 from chemscale.tuning.learning_rate_rule import rule_rate
+
+LOG = logging.getLogger(__name__)
 
 HALVINGS = 2  # of the learning rate after a non-finite loss, before the cell is given up
 TASKS = {"language": "LanguageTask", "potential": "PotentialTask"}
@@ -54,7 +56,7 @@ def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds:
             "data_identity": task.data_identity,
         })  # fmt: skip
         if finished(out, identity):
-            print(f"{out}: already trained with these settings", file=sys.stderr)
+            LOG.info(f"{out}: already trained with these settings")
             return read_json(out / "metrics.json")
         ledger = Ledger(checkpoints)
         cell, evaluation, reason = _train(settings, task, checkpoints, identity, checkpoint_seconds, ledger)
@@ -95,7 +97,7 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
         checkpointing = Checkpointing(checkpoints, identity, checkpoint_seconds, ledger)
         resume = newest_checkpoint(checkpoints, identity)
         if resume:
-            print(f"going on from {resume}", file=sys.stderr)
+            LOG.info(f"going on from {resume}")
         try:
             fit(cell, evaluation, checkpointing, resume)
             return cell, evaluation, None
@@ -103,7 +105,7 @@ def _train(settings: dict, task, checkpoints: Path, identity: str, checkpoint_se
             ledger.non_finite(error.step)
             if ledger.halvings > HALVINGS:
                 return cell, evaluation, _reason(ledger)
-            print(f"{error}; learning rate halved, back to the last checkpoint", file=sys.stderr)
+            LOG.warning(f"{error}; learning rate halved, back to the last checkpoint")
             task = make_task(settings)  # fresh weights, in case there is no checkpoint to go back to
 
 

@@ -6,8 +6,8 @@ here: docs/decisions.md). From known and predicted losses comes a rule that carr
 """
 
 import itertools
+import logging
 import shutil
-import sys
 from pathlib import Path
 
 from chemscale.files import fingerprint, read_json, write_json
@@ -18,6 +18,8 @@ from chemscale.training.run import WHERE, make_task
 from chemscale.tuning.elimination import compute_saved, judged, kind, next_to_finish
 from chemscale.tuning.learning_rate_rule import best_rate, rate_rule
 from chemscale.tuning.speed_estimates import estimates
+
+LOG = logging.getLogger(__name__)
 
 SHARE = 0.3  # of its steps that every trial trains
 CHECKPOINT_SECONDS = 60
@@ -46,10 +48,7 @@ def tune(settings: dict, out: Path) -> dict:
             write_json(state / "trials.json", {"settings": settings, "trials": trials})
             shown = {name: trial[name] for name in ("tse", "tse_e", "validation_loss")}
             batch = f" batch {trial['batch_tokens']}" if len(batches) > 1 else ""
-            print(
-                f"width {trial['width']}{batch} rate {trial['learning_rate']:g} {trial['status']}: {shown}",
-                file=sys.stderr,
-            )
+            LOG.info(f"width {trial['width']}{batch} rate {trial['learning_rate']:g} {trial['status']}: {shown}")
         trials, performance = judged(trials)
         result = {
             "family": settings["family"],
