@@ -84,7 +84,7 @@ def main(data: str = "results/data", *seeds: str) -> None:
     config = complete(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()), registry)
     rows = []
     for seed, (arm, family) in product(map(int, seeds or ["0"]), study.tuned_families(config)):
-        settings = study.tuning_settings(config, arm, family)
+        settings = study.tuning_settings(config, arm, family).to_json()
         rows.append(compare(settings | {"seed": seed, "dataset": f"{data}/{Path(settings['dataset']).name}"}))
         print(pd.DataFrame(rows).set_index(["family", "seed"]).T.to_string(float_format="{:.3f}".format), flush=True)
 

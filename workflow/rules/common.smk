@@ -44,7 +44,7 @@ ERRORS = [
     if EVALUATED_ON and cell.arm == "potential"
 ]
 
-SWEEPS = [study.tuning_path(config, arm, family) for arm, family in study.tuned_families(config)]
+SWEEPS = [study.tuning_path(config["study"], arm, family) for arm, family in study.tuned_families(config)]
 
 
 def datasets_from(arm, *sources):
@@ -109,12 +109,12 @@ def cell_of(wildcards):
 
 def cell_settings(wildcards):
     """Everything that decides a cell's result, as JSON: a change here, and only here, trains it again."""
-    return as_json(cell_of(wildcards).settings)
+    return as_json(cell_of(wildcards).settings.to_json())
 
 
 def cell_tuning(wildcards):
     """The tuned learning rates of the cell's family, if it takes them."""
-    return cell_of(wildcards).settings["tuning"] or []
+    return cell_of(wildcards).settings.tuning or []
 
 
 def cell_memory(wildcards, attempt):
@@ -148,7 +148,7 @@ def sweep_gpu(wildcards):
 
 def sweep_settings(wildcards):
     """Settings of a family's sweep of learning rates, as JSON."""
-    return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family))
+    return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family).to_json())
 
 
 def to_collect(files):

@@ -1,0 +1,195 @@
+"""Base of everything that a user writes as keys and values, and the messages about what is wrong with them.
+
+A model lists its keys with `key`: description, default, unit and bounds stand there and nowhere else. Numbers keep the
+type that they were written with (22 stays an integer where 22.0 would do), since settings are compared as JSON.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from chemscale.errors import ChemscaleError
+
+NAME = r"^[a-z0-9][a-z0-9-]*$"  # of studies and datasets: a folder and a part of file names
+MAX_SHOWN = 60  # characters of a value in a message
+EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+}
+BOUNDS = {
+    "greater_than": ("must be greater than", "gt"),
+    "greater_than_equal": ("must be at least", "ge"),
+    "less_than": ("must be less than", "lt"),
+    "less_than_equal": ("must be at most", "le"),
+}
+
+
+class Keys(BaseModel):
+    """A mapping whose keys are all known. Frozen; strict: text is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+    NULLABLE: ClassVar[frozenset[str]] = frozenset()  # keys that may be null; any other is left out instead
+    RENAMED: ClassVar[Mapping[str, str]] = {}  # former names of keys, with the present ones
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_null(cls, value: object, info: Any) -> object:
+        if value is None and info.field_name not in cls.NULLABLE:
+            raise PydanticCustomError("null", "has no value; give one or leave the key out")
+        return value
+
+    @classmethod
+    def from_json(cls, content: object, where: str = "settings") -> Self:
+        """Return the model of plain JSON `content`; raise ChemscaleError that names `where` and every problem."""
+        model, problems = check(cls, content)
+        if model is None:
+            raise ChemscaleError(report(where, problems))
+        return model
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the model was made from, as plain JSON types: keys that were left out stay out."""
+        return self.model_dump(exclude_unset=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values of some keys."""
+        return self.model_copy(update=changes)
+
+
+M = TypeVar("M", bound=Keys)
+
+
+def key(description: str, default: Any = ..., *, unit: str | None = None, **bounds: Any) -> Any:
+    """Describe one key of a model.
+
+    Without `default` it is required; with None it may be left out; a model as `default` stands for all its defaults.
+    """
+    bounds |= {"default_factory": default} if isinstance(default, type) else {"default": default}
+    return Field(description=description, json_schema_extra={"unit": unit} if unit else None, **bounds)
+
+
+def _as_written(value: Any, validate: Callable[[Any], Any]) -> Any:
+    validate(value)
+    return value
+
+
+AsWritten = WrapValidator(_as_written)
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AsWritten]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AsWritten]
+Share = Annotated[float, Field(ge=0, le=1), AsWritten]
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+def broken_rules(rules: Iterable[tuple[str, str]]) -> PydanticCustomError:
+    """Return the error of values that do not go together: (key, message) for each rule, the key "" for all of them."""
+    return PydanticCustomError("rules", "values do not go together", {"rules": list(rules)})
+
+
+def check(model: type[M], content: object, where: str = "") -> tuple[M | None, list[str]]:
+    """Return the model of `content` and no problems, or None and one line for each problem.
+
+    Lines read `<dotted key> = <value>: <what is wrong>; <how to fix it>`; `where` begins every dotted key.
+    """
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        return None, [line for one in error.errors() for line in _lines(model, content, one, where)]
+
+
+def report(where: str, problems: list[str]) -> str:
+    """Return one message of all `problems` of a file or an entry."""
+    if len(problems) == 1:
+        return f"{where}: {problems[0]}"
+    return f"{where}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def stated(dotted: str, value: object) -> str:
+    """Return `<key> = <value>` as it begins a message, long values cut."""
+    text = "null" if value is None else repr(value)
+    return f"{dotted} = {text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + '…'}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the known name that `name` is nearest to, or all of them, as the end of a message."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+
+
+def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) -> list[str]:
+    place = [part for part in error["loc"] if part != "[key]"]
+    owner, description = _described(model, place)
+    dotted = _dotted(where, place)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "rules":
+        return [
+            f"{stated(_dotted(dotted, [name]), error['input'].get(name)) if name else dotted}: {message}"
+            for name, message in context["rules"]
+        ]
+    if kind == "extra_forbidden":
+        name = str(place[-1])
+        if name in owner.RENAMED:
+            return [f"{dotted}: this key is now called {owner.RENAMED[name]}; rename it"]
+        return [f"{dotted}: unknown key; {suggestion(name, owner.model_fields)}"]
+    if kind == "missing":
+        return [f"{dotted}: missing; expected {description}"]
+    about = f" ({description})" if description else ""
+    if kind == "literal_error":
+        message = f"expected one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+    elif kind in BOUNDS:
+        text, bound = BOUNDS[kind]
+        message = f"{text} {context[bound]:g}{about}"
+    elif kind in EXPECTED:
+        message = f"expected {EXPECTED[kind]}{_read_as_text(kind, error['input'])}{about}"
+    elif kind in ("too_short", "too_long"):
+        bound = "least" if kind == "too_short" else "most"
+        message = f"needs at {bound} {context['min_length' if bound == 'least' else 'max_length']} of them{about}"
+    elif kind == "string_pattern_mismatch":
+        message = "expected lower-case letters, digits and hyphens, the first no hyphen"
+    else:  # of our own validators, which say what is wrong and how to fix it
+        message = error["msg"]
+    return [f"{stated(dotted, error['input'])}: {message}"]
+
+
+def _dotted(where: str, place: Iterable[str | int]) -> str:
+    text = where
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "top level"
+
+
+def _described(model: type[Keys], place: list[str | int]) -> tuple[type[Keys], str | None]:
+    """Return the model that the last key of `place` belongs to, and the description of that key."""
+    owner, description = model, None
+    inner: type[Keys] | None = model
+    for part in place:
+        if inner is not None and part in inner.model_fields:
+            owner, field = inner, inner.model_fields[str(part)]
+            description, inner = field.description, _model_in(field.annotation)
+        elif inner is not None and part == place[-1]:
+            owner, description = inner, None
+    return owner, description
+
+
+def _model_in(annotation: Any) -> type[Keys] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Keys):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)
+
+
+def _read_as_text(kind: str, value: object) -> str:
+    """Return advice for 1e-3, which YAML takes for text."""
+    try:
+        number = isinstance(value, str) and kind != "string_type" and float(value)
+    except ValueError:
+        return ""
+    return "; YAML reads this as text: write it with a decimal point and no quotes" if number is not False else ""
