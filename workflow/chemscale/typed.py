@@ -127,9 +127,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) -> list[str]:
     place = [part for part in error["loc"] if part != "[key]"]
-    owner, description = _described(model, place)
     dotted = _dotted(where, place)
     kind, context = error["type"], error.get("ctx", {})
+    description, _ = _described(model, place)
     if kind == "rules":
         return [
             f"{stated(_dotted(dotted, [name]), error['input'].get(name)) if name else dotted}: {message}"
@@ -137,6 +137,7 @@ def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) 
         ]
     if kind == "extra_forbidden":
         name = str(place[-1])
+        owner = next(one for one in _described(model, place[:-1])[1] if name not in one.model_fields)
         if name in owner.RENAMED:
             return [f"{dotted}: this key is now called {owner.RENAMED[name]}; rename it"]
         return [f"{dotted}: unknown key; {suggestion(name, owner.model_fields)}"]
@@ -167,23 +168,21 @@ def _dotted(where: str, place: Iterable[str | int]) -> str:
     return text or "top level"
 
 
-def _described(model: type[Keys], place: list[str | int]) -> tuple[type[Keys], str | None]:
-    """Return the model that the last key of `place` belongs to, and the description of that key."""
-    owner, description = model, None
-    inner: type[Keys] | None = model
+def _described(model: type[Keys], place: list[str | int]) -> tuple[str | None, list[type[Keys]]]:
+    """Return the description of the key at `place`, and the models that its value may be of."""
+    description, inner = None, [model]
     for part in place:
-        if inner is not None and part in inner.model_fields:
-            owner, field = inner, inner.model_fields[str(part)]
-            description, inner = field.description, _model_in(field.annotation)
-        elif inner is not None and part == place[-1]:
-            owner, description = inner, None
-    return owner, description
+        owner = next((one for one in inner if part in one.model_fields), None)
+        if owner:  # else a name that the user chose, or a number in a list
+            field = owner.model_fields[str(part)]
+            description, inner = field.description, _models_in(field.annotation)
+    return description, inner
 
 
-def _model_in(annotation: Any) -> type[Keys] | None:
+def _models_in(annotation: Any) -> list[type[Keys]]:
     if isinstance(annotation, type) and issubclass(annotation, Keys):
-        return annotation
-    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)
+        return [annotation]
+    return [found for one in get_args(annotation) for found in _models_in(one)]
 
 
 def _read_as_text(kind: str, value: object) -> str:
