@@ -22,7 +22,7 @@ from helpers.spring_molecules import (
 )
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.formats import READERS
+from chemscale.geometries.formats import FORMATS
 from chemscale.geometries.ingest import ingest
 from chemscale.geometries.store import open_geometries
 
@@ -82,7 +82,7 @@ def test_blocks_of_bounded_size_make_the_same_store(tmp_path, monkeypatch):
     path, own = comp6(tmp_path / "file")
     whole = ingest("mine", ENTRY | own, path, tmp_path / "whole")
     monkeypatch.setattr("chemscale.geometries.formats.block.BLOCK_ATOMS", 12)
-    assert max(len(block.energy) for block in READERS["comp6"](path, ENTRY | own)) == 4
+    assert max(len(block.energy) for block in FORMATS["comp6"].read(path, ENTRY | own)) == 4
     assert ingest("mine", ENTRY | own, path, tmp_path / "parts")["fingerprint"] == whole["fingerprint"]
 
 

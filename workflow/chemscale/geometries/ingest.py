@@ -8,7 +8,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
 from chemscale.geometries.charge_spin import SPIN, counted
-from chemscale.geometries.formats import READERS
+from chemscale.geometries.formats import FORMATS
 from chemscale.geometries.unit_checks import require_consistent
 from chemscale.geometries.units import DEFAULTS, FLAGS
 from chemscale.geometries.writing import Block, write_store
@@ -52,7 +52,7 @@ def _converted(
 ) -> Iterator[Block]:
     """Blocks in Å, eV and eV/Å; molecules are numbered as they come, what has no labels or no positions is counted."""
     to = {key: known[entry.get(key, DEFAULTS.get(key))] for key, known in FLAGS.items()}
-    for z, positions, energy, forces, names, where, said in READERS[entry["format"]](path, entry):
+    for z, positions, energy, forces, names, where, said in FORMATS[entry["format"]].read(path, entry):
         done = np.isfinite(energy) & np.isfinite(forces).all((1, 2))
         facts["not_computed"] += int((~done).sum())
         for name in np.asarray(names, object)[done]:
@@ -80,7 +80,7 @@ def _check(name: str, entry: dict) -> None:
     missing = [key for key in NEEDED if key not in entry]
     if missing:
         raise ChemscaleError(f"{name}: the entry lacks {', '.join(missing)}; config/README.md says what they are")
-    for key, known in {"format": READERS, **FLAGS, "spin_is": SPIN}.items():
+    for key, known in {"format": FORMATS, **FLAGS, "spin_is": SPIN}.items():
         value = entry.get(key, DEFAULTS.get(key))
         if value not in known:
             raise ChemscaleError(f"{name}: {key} {value!r} is not known; it may be {', '.join(known)}")

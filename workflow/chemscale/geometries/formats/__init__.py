@@ -1,25 +1,82 @@
-"""Files of labelled geometries in the formats they are published in: a reader each, all yielding the same blocks.
+"""The formats that labelled geometries are published in: one file and one line here for each.
 
 A reader takes the path and the registry entry, and yields a `Labelled` block at a time, of a bounded number of atoms,
-in the units of the file. To add a format takes a reader and a line in `READERS`, and its name in the schema.
+in the units of the file. It is imported when a file is read: configurations and documents only need the records.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chemscale.geometries.formats.block import Labelled
-from chemscale.geometries.formats.frames import read_asedb, read_extxyz
-from chemscale.geometries.formats.hdf5 import read_ani1x, read_ani2x, read_comp6, read_spice
-from chemscale.geometries.formats.npz import read_npz
+if TYPE_CHECKING:
+    from chemscale.geometries.formats.block import Labelled
 
-READERS: dict[str, Callable[[Path, dict], Iterator[Labelled]]] = {
-    "ani1x": read_ani1x,
-    "ani2x": read_ani2x,
-    "comp6": read_comp6,
-    "spice": read_spice,
-    "npz": read_npz,
-    "extxyz": read_extxyz,
-    "asedb": read_asedb,
+
+@dataclass(frozen=True)
+class Format:
+    """A format: its `name` in a registry entry, its `reader` as module:function, and two phrases for the documents."""
+
+    name: str
+    reader: str
+    layout: str  # of the file
+    molecule: str  # what structures of one molecule have in common
+    needs: tuple[str, ...] = ()  # keys of the entry beyond those that every format needs
+
+    def read(self, path: Path, entry: dict) -> "Iterator[Labelled]":
+        """Yield the blocks of a file."""
+        module, function = self.reader.split(":")
+        return getattr(import_module(module), function)(path, entry)
+
+
+_HERE = "chemscale.geometries.formats"
+_NAMED = "`smiles` or `name` of the {}, else the formula"
+
+FORMATS = {
+    record.name: record
+    for record in (
+        Format(
+            "ani1x",
+            f"{_HERE}.hdf5:read_ani1x",
+            "HDF5: groups with `atomic_numbers` and `coordinates`",
+            "the `smiles` of a geometry, else the group",
+        ),
+        Format(
+            "ani2x",
+            f"{_HERE}.hdf5:read_ani2x",
+            "HDF5: groups by number of atoms, with `species` of each geometry and `coordinates`",
+            "the formula",
+        ),
+        Format(
+            "comp6",
+            f"{_HERE}.hdf5:read_comp6",
+            "HDF5: groups within groups, with `species` (symbols) and `coordinates`",
+            "the group",
+        ),
+        Format(
+            "spice",
+            f"{_HERE}.hdf5:read_spice",
+            "HDF5: groups with `atomic_numbers`, `conformations` and `smiles`",
+            "the SMILES without atom maps",
+        ),
+        Format(
+            "npz",
+            f"{_HERE}.npz:read_npz",
+            "NumPy archive of one molecule (MD17, rMD17): `nuclear_charges` or `z`, `coords` or `R`; a tar of such",
+            "the archive",
+        ),
+        Format(
+            "extxyz",
+            f"{_HERE}.frames:read_extxyz",
+            "extended XYZ: energies in the comment line, forces in columns",
+            _NAMED.format("comment line"),
+        ),
+        Format(
+            "asedb",
+            f"{_HERE}.frames:read_asedb",
+            "database of ASE or schnetpack: labels among ASE's own, the key-value pairs or the data",
+            _NAMED.format("key-value pairs"),
+        ),
+    )
 }
-
-__all__ = ["READERS", "Labelled"]
