@@ -68,11 +68,11 @@ def write_model():
     from safetensors.torch import save_file
 
     from chemscale.models.chemgpt.network import ChemGPT
-    from chemscale.models.shapes import GPT_SHAPES
+    from chemscale.models.registry import language_family
 
     def write(directory: Path, family: str, width: int, vocabulary: list[str], **described) -> ChemGPT:
         torch.manual_seed(0)
-        shape = GPT_SHAPES[family](width)
+        shape = language_family(family).shape(width)
         model = ChemGPT(shape, len(vocabulary)).eval()
         with torch.no_grad():
             for parameter in model.parameters():

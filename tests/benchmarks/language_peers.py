@@ -10,7 +10,7 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from chemscale.export.export import configuration, gpt_neo_weights
 from chemscale.models.chemgpt.network import ChemGPT, next_token_losses
-from chemscale.models.shapes import GPTShape
+from chemscale.models.family import GPTShape
 from chemscale.molecules.vocabulary import PAD
 
 CLIP = 1.0

@@ -6,8 +6,9 @@ import torch
 from interleaved import gemm_rate, interleave, rates, ratio, share
 from language_peers import gpt_neo_loss, our_loss, same_model, trainer
 
+from chemscale.models.chemgpt import published
 from chemscale.models.chemgpt.network import forward_flops
-from chemscale.models.shapes import GPTShape, published
+from chemscale.models.family import GPTShape
 
 B, T = 32, 128
 VOCABULARY = 684  # of the published tokenizer

@@ -1,7 +1,6 @@
 """What every potential owes to physics, and parity with schnetpack's own pipeline."""
 
 from copy import deepcopy
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import molecule as ase_molecule
 from helpers.molecules import CUTOFF, batch_of, distorted, evaluate
+from helpers.potentials import HAS_ALLEGRO, every_potential
 from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
 from schnetpack.interfaces import AtomsConverter
 from schnetpack.model import NeuralNetworkPotential
@@ -20,20 +20,11 @@ from schnetpack.transform import ASENeighborList
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.models.accounting import counted_flops, parameter_groups
-from chemscale.models.potentials import FAMILIES, build_potential, energy_and_forces
-from chemscale.models.shapes import POTENTIAL_PARAMETERS
+from chemscale.models.family import non_embedding
+from chemscale.models.potentials import build_potential, energy_and_forces
+from chemscale.models.registry import potential_family
 
-HAS_ALLEGRO = find_spec("allegro") is not None
-without = pytest.mark.skipif(not HAS_ALLEGRO, reason="nequip-allegro, the extra `allegro`, is not installed")
-families = pytest.mark.parametrize(
-    "family", [pytest.param(family, marks=[without] if family == "allegro" else []) for family in FAMILIES]
-)
-HEADS = {  # parameters of the readout by depth and width
-    "schnet": lambda depth, width: width * width // 2 + width + 1,
-    "painn": lambda depth, width: width * width // 2 + width + 1,
-    "allegro": lambda depth, width: (depth + 1) * width**2 + width,
-    "spookynet": lambda depth, width: width,
-}
+families = pytest.mark.parametrize("family", every_potential())
 
 
 @pytest.fixture
@@ -181,13 +172,17 @@ def test_a_loss_on_forces_trains_every_layer_only_when_training(model):
 @families
 @pytest.mark.parametrize(("depth", "width"), [(2, 16), (3, 32)])
 def test_parameters_by_group_add_up_to_the_closed_form(family, depth, width):
-    model = build_potential(family, depth, width, CUTOFF)
-    groups = parameter_groups(model)
-    assert sum(groups.values()) == POTENTIAL_PARAMETERS[family](depth, width)
-    assert groups["embedding"] == 100 * (width + (family == "allegro")) and groups["position"] == 0
-    assert groups["head"] == HEADS[family](depth, width)
+    record = potential_family(family)
+    groups = parameter_groups(build_potential(family, depth, width, CUTOFF), record.groups)
+    expected = record.parameters(depth, width)
+    assert expected == {
+        "embedding": groups["embedding"],
+        "body": groups["matrices"] + groups["scalars"],
+        "head": groups["head"],
+    }
+    assert non_embedding(groups) == non_embedding(expected) == expected["body"] + expected["head"]
+    assert groups["position"] == 0 and groups["embedding"] == 100 * (width + (family == "allegro"))
     assert groups["matrices"] > groups["scalars"] >= 0
-    assert POTENTIAL_PARAMETERS[family](depth, width, elements=0) == sum(groups.values()) - groups["embedding"]
 
 
 @families
@@ -215,7 +210,7 @@ def test_atoms_almost_on_top_of_each_other_have_finite_forces(model):
 
 @pytest.mark.skipif(HAS_ALLEGRO, reason="the extra `allegro` is installed")
 def test_allegro_without_its_extra_says_what_to_install():
-    with pytest.raises(ChemscaleError, match=r"No module named 'allegro'; .* pip install --editable '\.\[allegro\]'"):
+    with pytest.raises(ChemscaleError, match=r"No module named 'allegro'; .*pip install --editable '\.\[allegro\]'"):
         build_potential("allegro", 2, 16, CUTOFF)
 
 
@@ -226,7 +221,7 @@ def test_painn_has_the_published_number_of_parameters():
 
 
 def test_an_unknown_family_is_told_the_known_ones():
-    with pytest.raises(ChemscaleError, match="'dimenet'; there are schnet, painn, allegro, spookynet"):
+    with pytest.raises(ChemscaleError, match=r"'dimenet': .*; choose one of schnet, painn, spookynet, allegro"):
         build_potential("dimenet", 2, 16, CUTOFF)
 
 

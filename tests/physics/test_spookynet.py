@@ -6,12 +6,12 @@ import torch
 from helpers.molecules import CUTOFF, batch_of, distorted, evaluate
 
 from chemscale.geometries import keys
-from chemscale.models.spookynet.network import ElectronicEmbedding, NonlocalAttention, PairBasis, spookynet
+from chemscale.models.spookynet.network import ElectronicEmbedding, NonlocalAttention, PairBasis, SpookyNet
 
 
 def fresh(**options):
     torch.manual_seed(0)
-    model = spookynet(2, 16, CUTOFF, 8, **options).double()
+    model = SpookyNet(2, 16, CUTOFF, 8, **options).double()
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
@@ -19,7 +19,7 @@ def fresh(**options):
 
 
 def test_a_fresh_model_predicts_no_energy():
-    energy, forces = evaluate(spookynet(2, 16, CUTOFF, 8).double(), *distorted())
+    energy, forces = evaluate(SpookyNet(2, 16, CUTOFF, 8).double(), *distorted())
     assert (energy == 0).all() and (forces == 0).all()
 
 

@@ -15,7 +15,8 @@ from chemscale.config.study_models import (
     PotentialFamily,
     PotentialTraining,
 )
-from chemscale.models.shapes import GPT_SHAPES, POTENTIAL_PARAMETERS
+from chemscale.models.family import non_embedding
+from chemscale.models.registry import language_family, potential_family
 
 VOCABULARY = 64  # of a corpus not yet encoded; enters estimates of cost only
 ATOMS_PER_STRUCTURE = 15
@@ -141,14 +142,14 @@ def _cost(
 ) -> tuple[int, float, int]:
     """Return non-embedding parameters, estimated training FLOPs, and layers run; evaluations are left out."""
     if isinstance(training, LanguageTraining):
-        shape = GPT_SHAPES[family](width)
+        shape = language_family(family).shape(width)
         groups = shape.parameters(VOCABULARY)
-        parameters = groups["matrices"] + groups["scalars"]
+        parameters = non_embedding(groups)
         steps = training.steps.budget(data, training.batch_tokens / TOKENS_PER_MOLECULE)
         flops: float = 6 * (parameters + groups["embedding"]) * training.batch_tokens * steps
         return parameters, flops, shape.layers * steps
     layers = depth or 1
-    parameters = POTENTIAL_PARAMETERS[family](layers, width, elements=0)
+    parameters = non_embedding(potential_family(family).parameters(layers, width))
     steps = training.steps.budget(data, training.batch_atoms / ATOMS_PER_STRUCTURE)
     # filters run over pairs, and forces make the step a second derivative
     flops = 12 * parameters * PAIRS_PER_ATOM / 3 * training.batch_atoms * steps

@@ -93,7 +93,7 @@ def test_unknown_names(config):
 
 def test_width_the_heads_do_not_divide(config):
     config["language"]["families"] = {"chemgpt": {"widths": [24], "learning_rate": 0.001}}
-    assert "width 24 is not divisible by its 16 heads" in problems(config)
+    assert "width = 24: chemgpt has 16 heads; choose a multiple of 16" in problems(config)
 
 
 def test_tuned_needs_a_sweep(config):

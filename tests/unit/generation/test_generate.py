@@ -13,7 +13,8 @@ from chemscale.files import read_json, write_json
 from chemscale.generation.generate import generate, prefix_tokens
 from chemscale.generation.sampling import next_tokens, sample
 from chemscale.models.chemgpt.network import ChemGPT
-from chemscale.models.shapes import GPTShape, slim
+from chemscale.models.chemgpt_slim import slim
+from chemscale.models.family import GPTShape
 from chemscale.molecules.corpus import open_corpus
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, SPECIAL, UNK
 from chemscale.training.run import train_cell

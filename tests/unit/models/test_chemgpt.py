@@ -7,9 +7,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chemscale.errors import ChemscaleError
-from chemscale.models.accounting import counted_flops, non_embedding, parameter_groups
+from chemscale.models.accounting import counted_flops, parameter_groups
+from chemscale.models.chemgpt import GROUPS, published
 from chemscale.models.chemgpt.network import ChemGPT, forward_flops, next_token_losses
-from chemscale.models.shapes import GPTShape, published, slim
+from chemscale.models.chemgpt_slim import slim
+from chemscale.models.family import GPTShape, non_embedding
 
 PAD = 0
 
@@ -34,7 +36,7 @@ PUBLISHED = {
 @pytest.mark.parametrize(("width", "count"), PUBLISHED.items())
 def test_published_widths_have_the_papers_parameter_counts(width, count):
     with torch.device("meta"):
-        groups = parameter_groups(ChemGPT(published(width), vocabulary=684))
+        groups = parameter_groups(ChemGPT(published(width), vocabulary=684), GROUPS)
     assert non_embedding(groups) == count
     assert groups == published(width).parameters(684)
     assert groups["embedding"] == 684 * width and groups["position"] == 2048 * width
@@ -46,7 +48,7 @@ def test_slim_shape_has_heads_of_at_least_eight_dimensions_and_grows_in_depth(wi
     assert width % shape.heads == 0 and width // shape.heads >= 8
     assert slim(2 * width).layers >= shape.layers
     with torch.device("meta"):
-        assert parameter_groups(ChemGPT(shape, 41)) == shape.parameters(41)
+        assert parameter_groups(ChemGPT(shape, 41), GROUPS) == shape.parameters(41)
 
 
 def test_widths_without_a_shape_are_refused():

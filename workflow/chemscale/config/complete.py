@@ -8,11 +8,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from chemscale.errors import ChemscaleError
-from chemscale.models.shapes import GPT_SHAPES, POTENTIAL_PARAMETERS
+from chemscale.models.registry import families_of, language_family, potential_family
 from chemscale.training.schedule import PLATEAU
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
-FAMILIES = {"language": GPT_SHAPES, "potential": POTENTIAL_PARAMETERS}
+ARMS = ("language", "potential")
 EXAMPLES = {"language": "molecules", "potential": "structures"}
 
 
@@ -26,10 +26,8 @@ def complete(config: dict, registry: dict[str, dict]) -> dict:
     if not problems:
         config = _with_defaults(deepcopy(config), schema, schema)
         registry = registry | config["datasets"]
-        problems = [
-            problem for arm in FAMILIES if arm in config for problem in _arm_problems(arm, config[arm], registry)
-        ]
-        if not any(arm in config for arm in FAMILIES):
+        problems = [problem for arm in ARMS if arm in config for problem in _arm_problems(arm, config[arm], registry)]
+        if not any(arm in config for arm in ARMS):
             problems = ["neither language nor potential is there: a study needs at least one arm"]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
@@ -76,18 +74,20 @@ def _arm_problems(arm: str, settings: dict, registry: dict[str, dict]) -> list[s
     problems = []
     for family, choices in settings["families"].items():
         where = f"{arm}.families.{family}"
-        if family not in FAMILIES[arm]:
-            problems.append(f"{where}: no such family; right would be one of {', '.join(FAMILIES[arm])}")
+        if family not in families_of(arm):
+            problems.append(f"{where}: no such family; right would be one of {', '.join(families_of(arm))}")
             continue
         if choices["learning_rate"] == "tuned" and "tune" not in settings:
             problems.append(f"{where}.learning_rate: tuned, but {arm}.tune is missing; add it or give a number")
-        if arm == "language":
-            tuned = settings["tune"]["widths"] if "tune" in settings and choices["learning_rate"] == "tuned" else []
-            for width in dict.fromkeys([*choices["widths"], *tuned]):
-                try:
-                    GPT_SHAPES[family](width)
-                except ChemscaleError as error:
-                    problems.append(f"{where}.widths: {error}")
+        tuned = settings["tune"]["widths"] if "tune" in settings and choices["learning_rate"] == "tuned" else []
+        for width in dict.fromkeys([*choices["widths"], *tuned]):
+            try:
+                if arm == "language":
+                    language_family(family).shape(width)
+                else:
+                    potential_family(family).parameters(choices["depths"][0], width)
+            except ChemscaleError as error:
+                problems.append(f"{where}.widths: {error}")
 
     def rising(key: str, values: list) -> None:
         if sorted(set(values)) != values:
@@ -155,7 +155,7 @@ def _context_problems(settings: dict, dataset: dict) -> list[str]:
     """Families whose longest sequence is shorter than the dataset's longest molecule; [EOS] is no input."""
     problems = []
     for family in settings["families"]:
-        longest = GPT_SHAPES[family](16).context + 1 if family in GPT_SHAPES else math.inf
+        longest = language_family(family).shape(16).context + 1 if family in families_of("language") else math.inf
         if dataset.get("max_tokens", 0) > longest:
             problems.append(
                 f"language.families.{family}: sees {longest:,} tokens, but {settings['dataset']} keeps molecules of"

@@ -8,9 +8,11 @@ from ase.data import chemical_symbols
 
 from chemscale import __version__
 from chemscale.files import read_json
-from chemscale.models.accounting import non_embedding, parameter_groups
+from chemscale.models.accounting import parameter_groups
 from chemscale.models.chemgpt.network import ChemGPT
+from chemscale.models.family import non_embedding
 from chemscale.models.loading import Potential
+from chemscale.models.registry import FAMILIES
 
 CARD = """---
 library_name: transformers
@@ -118,7 +120,7 @@ def card(path: Path, model: ChemGPT, description: dict) -> str:
 
 def potential_card(path: Path, potential: Potential, description: dict) -> str:
     """Markdown of `README.md` for the potential of the record `path`, or of a weights file alone, which says less."""
-    groups = parameter_groups(potential.model)
+    groups = parameter_groups(potential.model, FAMILIES[description["family"]].groups)
     known = [chemical_symbols[z] for z in np.flatnonzero(~np.isnan(potential.references))]
     facts = {
         "elements": ", ".join(known),
@@ -143,7 +145,7 @@ def _rows(facts: dict[str, str], path: Path, training: Callable[[dict, dict], di
 
 
 def _facts(model: ChemGPT, description: dict) -> dict[str, str]:
-    shape, groups = model.shape, parameter_groups(model)
+    shape, groups = model.shape, parameter_groups(model, FAMILIES[description["family"]].groups)
     window = f", every second one attending to {shape.window} tokens" if shape.window else ""
     return {
         "family": description["family"],

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chemscale.analysis.families import MATCHED
-from chemscale.figures.style import DATA, FAMILY_COLOURS, FAMILY_NAMES, LOSS, draw_law, exponent_text, plain_ticks
+from chemscale.figures.style import DATA, LOSS, draw_law, exponent_text, plain_ticks
+from chemscale.models.registry import FAMILIES
 
 
 def families_matched(fits: list[dict]) -> Figure:
@@ -27,11 +28,11 @@ def families_matched(fits: list[dict]) -> Figure:
 
 def _draw(panel: Axes, arm: str, entry: dict) -> None:
     for side in entry["sides"]:
-        colour = FAMILY_COLOURS[side["family"]]
+        colour = FAMILIES[side["family"]].colour
         panel.plot(*np.array(side["observed"]).T, "o", color=colour, ms=4)
         draw_law(panel, side, colour)
-        panel.plot([], [], color=colour, label=f"{FAMILY_NAMES[side['family']]}  {exponent_text(side)}")
-    held = f"{FAMILY_NAMES[entry['at']['family']]} {entry['at']['size']}"
+        panel.plot([], [], color=colour, label=f"{FAMILIES[side['family']].label}  {exponent_text(side)}")
+    held = f"{FAMILIES[entry['at']['family']].label} {entry['at']['size']}"
     panel.set(xscale="log", yscale="log", xlabel=DATA[arm], ylabel=LOSS[arm][1])
     panel.set_title(f"at the {MATCHED[entry['matched']]} of {held}", fontsize="small")
     panel.legend(fontsize="x-small")

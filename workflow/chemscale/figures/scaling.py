@@ -9,7 +9,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from chemscale.figures.style import FAMILY_COLOURS, FAMILY_NAMES, LOSS, MARKERS, finished, plain_ticks, sizes_in_order
+from chemscale.figures.style import LOSS, MARKERS, finished, plain_ticks, sizes_in_order
+from chemscale.models.registry import FAMILIES
 
 FORM_NAMES = {
     "power": "power law",
@@ -41,7 +42,7 @@ def forecasts(fits: list[dict]) -> Figure:
             panel.plot(point["predicted"], y, "|", color=colour, ms=12, mew=2)
             panel.plot(point["observed"], y, "o", color="black", ms=5)
             preferred = " (preferred)" if forecast["preferred"] else ""
-            cell = f"{FAMILY_NAMES[forecast['family']]} {point['size']}, D = {point['data']:,}"
+            cell = f"{FAMILIES[forecast['family']].label} {point['size']}, D = {point['data']:,}"
             labels.append(f"{cell}\n{FORM_NAMES[forecast['form']]}{preferred}")
         panel.set_yticks(range(len(labels)), labels, fontsize="x-small")
         panel.set(xlabel=LOSS[arm][1], title=f"held-out {arm} cells", ylim=(-0.7, len(labels) - 0.3))
@@ -75,7 +76,7 @@ def conventions(fits: list[dict]) -> Figure:
         for row, shift in zip(rows, np.linspace(-0.22, 0.22, max(len(rows), 2)), strict=False):
             axes.plot(row["exponent"], y + shift, "o", color=colours[row["convention"].split(" counted")[0]], ms=4)
         axes.plot(found["exponent"], y, "|", color="black", ms=14, mew=1.6)
-        labels.append(f"{FAMILY_NAMES[judgement['family']]} {judgement['at']['size']}")
+        labels.append(f"{FAMILIES[judgement['family']].label} {judgement['at']['size']}")
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set(xlabel="exponent of data")
@@ -98,15 +99,15 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
             sizes = sizes_in_order(of_family)
             for size, marker in zip(sizes, itertools.cycle(MARKERS), strict=False):
                 rows = of_family[of_family["size"] == size]
-                panel.plot(rows["flops"], rows[LOSS[arm][0]], marker, color=FAMILY_COLOURS[family], ms=4, alpha=0.6)
+                panel.plot(rows["flops"], rows[LOSS[arm][0]], marker, color=FAMILIES[family].colour, ms=4, alpha=0.6)
             law = next((entry for entry in of_arm["frontiers"] if entry["family"] == family), {})
             if "parameters" in law:
                 on = of_family[of_family["cell"].isin(law["on"])].sort_values("flops")
                 exponent, (low, high) = law["parameters"]["exponent"], law["intervals"]["exponent"]
                 along = np.geomspace(on["flops"].min(), on["flops"].max(), 50)
-                label = f"{FAMILY_NAMES[family]}: $L ∝ C^{{-{exponent:.2f}}}$ [{low:.2f}, {high:.2f}]"
+                label = f"{FAMILIES[family].label}: $L ∝ C^{{-{exponent:.2f}}}$ [{low:.2f}, {high:.2f}]"
                 law_at = law["parameters"]["coefficient"] * along**-exponent
-                panel.plot(along, law_at, color=FAMILY_COLOURS[family], lw=1.4, label=label)
+                panel.plot(along, law_at, color=FAMILIES[family].colour, lw=1.4, label=label)
                 panel.plot(on["flops"], on[LOSS[arm][0]], "o", mfc="none", mec="black", ms=7, mew=0.8)
         panel.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel=LOSS[arm][1])
         plain_ticks(panel, x=False)

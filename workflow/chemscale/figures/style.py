@@ -14,28 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from chemscale.models.registry import FAMILIES
+
 LOSS = {
     "language": ("test_loss", "test loss (nats per token)"),
     "potential": ("test_force_mae", "test force MAE (eV/Å)"),
 }
 DATA = {"language": "training molecules", "potential": "training structures"}
 PARAMETERS = "parameters without embeddings"
-FAMILY_COLOURS = {
-    "chemgpt": "#cc79a7",
-    "chemgpt-slim": "#009e73",
-    "schnet": "#0072b2",
-    "painn": "#d55e00",
-    "allegro": "#e69f00",
-    "spookynet": "#7f3c8d",
-}
-FAMILY_NAMES = {
-    "chemgpt": "ChemGPT",
-    "chemgpt-slim": "ChemGPT-slim",
-    "schnet": "SchNet",
-    "painn": "PaiNN",
-    "allegro": "Allegro",
-    "spookynet": "SpookyNet",
-}
 MARKERS = "osD^vPX*"
 
 
@@ -132,7 +118,7 @@ class Curve(NamedTuple):
 
     def handle(self, more: str = "") -> Line2D:
         """Its entry in a legend; `more` follows the number of parameters."""
-        text = f"{FAMILY_NAMES[self.family]} {self.size}, N = {int(self.runs['parameters'].iloc[0]):,}   {more}"
+        text = f"{FAMILIES[self.family].label} {self.size}, N = {int(self.runs['parameters'].iloc[0]):,}   {more}"
         return Line2D([], [], color=self.colour, marker=self.marker, label=text.rstrip())
 
 
@@ -142,7 +128,7 @@ def curves(table: pd.DataFrame, arm: str) -> Iterator[Curve]:
         sizes = sizes_in_order(of_family)
         colours = {
             "language": sns.color_palette("viridis_r", len(sizes) + 1)[1:],
-            "potential": sns.light_palette(FAMILY_COLOURS[family], n_colors=len(sizes) + 2)[2:],
+            "potential": sns.light_palette(FAMILIES[family].colour, n_colors=len(sizes) + 2)[2:],
         }[arm]
         for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False):
             yield Curve(family, size, of_family[of_family["size"] == size], colour, marker)

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from chemscale.figures.style import DATA, FAMILY_COLOURS, FAMILY_NAMES, plain_ticks, sizes_in_order
+from chemscale.figures.style import DATA, plain_ticks, sizes_in_order
+from chemscale.models.registry import FAMILIES
 
 ESTIMATES = {"tse": "TSE", "tse_e": "TSE-E"}
 
@@ -36,7 +37,7 @@ def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
             panel.plot(curve["step"], curve["validation_loss"], color=colour, lw=1, ls="-" if cell.seed == 0 else "--")
             best = curve[curve["step"] == cell.best_step]
             panel.plot(best["step"], best["validation_loss"], "o", color=colour, ms=4)
-        panel.set(xscale="log", yscale="log", title=f"{FAMILY_NAMES[family]} {size}")
+        panel.set(xscale="log", yscale="log", title=f"{FAMILIES[family].label} {size}")
         panel.set_xlabel("step")
         panel.set_ylabel("validation loss")
         plain_ticks(panel, x=False)
@@ -74,7 +75,7 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
         above.set(
             xscale="log",
             yscale="log",
-            title=FAMILY_NAMES[family],
+            title=FAMILIES[family].label,
             xlabel="learning rate",
             ylabel="final validation loss",
         )
@@ -88,7 +89,7 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
             for edge, marker, what in ((False, "o", "best of the sweep"), (True, "X", "at the sweep's edge")):
                 points = best[best["edge"] == edge]
                 if len(points):
-                    colour = FAMILY_COLOURS[family]
+                    colour = FAMILIES[family].colour
                     below.plot(
                         points.index,
                         points["best_learning_rate"],
@@ -136,7 +137,9 @@ def performance_estimation(sweeps: pd.DataFrame) -> Figure:
             ends = pd.Series([table[estimate].min(), table[estimate].max()])
             panel.plot(ends, first["slope"] * ends + first["intercept"], color="0.4", lw=1.2)
             saved = f"ρ = {first['spearman']:.2f}, {saved}"
-        panel.set(title=f"{FAMILY_NAMES[family]}\n{saved}", xlabel=ESTIMATES[estimate], ylabel="final validation loss")
+        panel.set(
+            title=f"{FAMILIES[family].label}\n{saved}", xlabel=ESTIMATES[estimate], ylabel="final validation loss"
+        )
         panel.legend(fontsize="small")
     if not families:
         say_none(panels[0, 0])

@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 
 from chemscale.figures.style import (
     DATA,
-    FAMILY_COLOURS,
     curves,
     draw_level,
     draw_line,
@@ -18,6 +17,7 @@ from chemscale.figures.style import (
     finished,
     plain_ticks,
 )
+from chemscale.models.registry import FAMILIES
 
 TEST = ("test_force_mae", "zero_force_mae")  # error, and that of a potential that predicts no force
 UNSEEN = ("unseen_force_mae", "unseen_zero_force_mae")
@@ -82,7 +82,7 @@ def ratios(table: pd.DataFrame, columns: tuple[str, str]) -> pd.DataFrame:
 
 def _write_ratios(axes: Axes, found: pd.DataFrame) -> None:
     lines = [
-        Line2D([], [], color=FAMILY_COLOURS[family], lw=3, label=f"× {row['error']:.2f}"
+        Line2D([], [], color=FAMILIES[family].colour, lw=3, label=f"× {row['error']:.2f}"
                + (f"  (× {row['relative']:.2f})" if row["relative"] == row["relative"] else ""))
         for family, row in found.iterrows()
     ]  # fmt: skip

@@ -1,45 +1,32 @@
 """Parameters by group, and FLOPs as PyTorch counts them.
 
-Papers differ in what they count as N; the same runs give other exponents by it. So every group is reported, and they
-must add up.
+Papers differ in which parameters they count as N, and the exponents of the same runs differ with it. So every group is
+reported, and the groups must add up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-ALLEGRO_EMBEDDINGS = (
-    "shifts.",
-    "network.radial_chemical_embed.type_embed.center_embed.",
-    "network.radial_chemical_embed.type_embed.neighbor_embed.",
-)
-# where each group lives, by the first part of a parameter's name that matches
-GROUPS = {
-    "embedding": ("tokens.", "representation.embedding", "embedding.", *ALLEGRO_EMBEDDINGS),
-    "position": ("positions.",),
-    "head": ("readout.", "network.edge_readout."),
-}
 
+def parameter_groups(model: nn.Module, prefixes: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Return the parameters in each group: embedding, position, matrices, scalars (biases, norms, scales) and head.
 
-def parameter_groups(model: nn.Module) -> dict[str, int]:
-    """Number of parameters in each group: embedding, position, matrices, scalars (biases, norms, scales) and head."""
+    `prefixes` of a family (`Family.groups`) say how the names in its embedding, position and head begin.
+    """
     counts = dict.fromkeys(("embedding", "position", "matrices", "scalars", "head"), 0)
     for name, parameter in model.named_parameters():
-        named = next((group for group, prefixes in GROUPS.items() if name.startswith(prefixes)), None)
+        named = next((group for group, starts in prefixes.items() if name.startswith(starts)), None)
         counts[named or ("matrices" if parameter.ndim > 1 else "scalars")] += parameter.numel()
     assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
     return counts
 
 
-def non_embedding(groups: dict[str, int]) -> int:
-    """The paper's N: everything but token and position embeddings."""
-    return sum(groups.values()) - groups["embedding"] - groups["position"]
-
-
 def counted_flops(work: Callable[[], object]) -> int:
-    """FLOPs of the matrix products in one call of `work`, by PyTorch's formulas for each operation."""
+    """Return the FLOPs of the matrix products in one call of `work`, by PyTorch's formula of each operation."""
     with _FlopCounter() as counter:
         work()
     return counter.total
@@ -50,7 +37,9 @@ class _FlopCounter(TorchDispatchMode):
 
     total = 0
 
-    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: tuple = (), keywords: dict[str, Any] | None = None
+    ) -> Tensor:
         result = operation(*arguments, **(keywords or {}))
         formula = flop_registry.get(operation._overloadpacket)
         if formula:

@@ -14,7 +14,7 @@ from torch import nn
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.models.chemgpt.network import ChemGPT
-from chemscale.models.shapes import GPT_SHAPES
+from chemscale.models.registry import language_family
 
 
 def load_chemgpt(path: Path | str) -> tuple[ChemGPT, list[str]]:
@@ -25,7 +25,7 @@ def load_chemgpt(path: Path | str) -> tuple[ChemGPT, list[str]]:
     """
     description, weights = read_model(path, "language")
     _require_selfies(path, description["selfies"])
-    shape = GPT_SHAPES[description["family"]](description["width"])
+    shape = language_family(description["family"]).shape(description["width"])
     if description.get("scaled", False) != shape.scaled:
         raise ChemscaleError(f"{path}: trained before {description['family']} scaled its attention; train it anew")
     model = ChemGPT(shape, len(description["vocabulary"]))

@@ -1,47 +1,33 @@
-"""Neural potentials: a sum of atomic energies whose exact negative gradient are the forces.
-
-A family is a function of depth, width, cutoff (Å) and number of radial functions that returns a module from a batch
-(`geometries.keys`) to the energies (M,) of its molecules in eV. It is one file and one line here; docs/potentials.md
-says what else it owes.
-"""
-
-from collections.abc import Callable
+"""Neural potentials: a sum of atomic energies, whose exact negative gradient are the forces."""
 
 import torch
 from torch import Tensor, nn
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
-from chemscale.models.allegro.network import allegro
-from chemscale.models.schnet_painn import painn, schnet
-from chemscale.models.spookynet.network import spookynet
-
-FAMILIES: dict[str, Callable[[int, int, float, int], nn.Module]] = {
-    "schnet": schnet,
-    "painn": painn,
-    "allegro": allegro,
-    "spookynet": spookynet,
-}
-CHARGED = ("spookynet",)  # families that can be built with inputs of charge and unpaired electrons
+from chemscale.models.family import RADIAL
+from chemscale.models.registry import charged_families, potential_family
 
 
 def build_potential(
-    family: str, depth: int, width: int, cutoff: float, radial: int = 20, charged: bool = False
+    family: str, depth: int, width: int, cutoff: float, radial: int = RADIAL, charged: bool = False
 ) -> nn.Module:
-    """A potential with fresh weights: `depth` message-passing layers, `width` features, `cutoff` in Å.
+    """Return a potential with fresh weights: `depth` message-passing layers, `width` features, `cutoff` in Å.
 
-    `radial` is the number of radial basis functions; `charged` models read the charge and the unpaired electrons of
-    molecules. Raises ChemscaleError for an unknown family, and one that cannot do that.
+    It maps a batch (`geometries.keys`) to the energies (M,) of its molecules in eV. `radial` is the number of radial
+    basis functions; `charged` models read the charge and the unpaired electrons of molecules. Raises ChemscaleError for
+    an unknown family, a size that it does not have, and a family without inputs of charge.
     """
-    if family not in FAMILIES:
-        raise ChemscaleError(f"no family of potentials {family!r}; there are {', '.join(FAMILIES)}")
-    if charged and family not in CHARGED:
-        raise ChemscaleError(f"family {family} has no input of charge; right would be {', '.join(CHARGED)}")
-    return FAMILIES[family](depth, width, cutoff, radial, **({"charged": True} if charged else {}))
+    record = potential_family(family)
+    if charged and not record.charged:
+        known = ", ".join(charged_families())
+        raise ChemscaleError(f"family = {family}: has no input of charge; choose one that has: {known}")
+    record.parameters(depth, width)  # refuses sizes that the family does not have
+    return record.build(depth, width, cutoff, radial, **({"charged": True} if charged else {}))
 
 
 def energy_and_forces(model: nn.Module, batch: dict[str, Tensor], training: bool) -> tuple[Tensor, Tensor]:
-    """Energies (M,) in eV and forces (A, 3) in eV/Å, the negative gradient of the energies by autograd.
+    """Return energies (M,) in eV and forces (A, 3) in eV/Å, the negative gradient of the energies by autograd.
 
     `training` keeps the graph through the forces, so that a loss on them has a gradient. Works under `torch.no_grad`,
     but not under `torch.inference_mode` (Lightning: `Trainer(inference_mode=False)`).

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from chemscale import __version__
 from chemscale.files import atomic, read_json, write_json
-from chemscale.models.accounting import non_embedding, parameter_groups
+from chemscale.models.accounting import parameter_groups
+from chemscale.models.family import non_embedding
+from chemscale.models.registry import FAMILIES
 from chemscale.training import distributed
 from chemscale.training.callbacks import Evaluation
 from chemscale.training.precision import device
@@ -34,7 +36,7 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
     `measured` holds what only the caller knows: test metrics, seconds, status, fingerprint.
     """
     task = cell.task
-    groups = parameter_groups(task.model)
+    groups = parameter_groups(task.model, FAMILIES[settings["family"]].groups)
     counts = task.counts()
     where = device()  # not the module's: Lightning has moved it to the CPU by now
     units, flops = cell.work.tolist()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chemscale.models.shapes import GPTShape
+from chemscale.models.family import GPTShape
 
 
 class Cache:

@@ -17,25 +17,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chemscale.geometries import keys
+from chemscale.models.family import ELEMENTS
 
-ELEMENTS = 100
 BOHR = 0.529177  # Å
 
 
-def spookynet(
-    depth: int, width: int, cutoff: float, radial: int, nonlocal_attention: bool = False, charged: bool = False
-) -> nn.Module:
-    """SpookyNet of `depth` interaction modules with `width` features.
-
-    `charged` models read `keys.CHARGE` and `keys.UNPAIRED` of a batch, each zero where the batch carries none.
-    """
-    return SpookyNet(depth, width, cutoff, radial, nonlocal_attention, charged)
-
-
 class SpookyNet(nn.Module):
-    """Energy of a molecule as the sum of what is read off all modules' outputs for each atom, eq. 10–12."""
+    """The energy of a molecule as the sum of atomic energies, read from the outputs of all modules, eq. 10–12.
 
-    def __init__(self, depth: int, width: int, cutoff: float, radial: int, nonlocal_attention: bool, charged: bool):
+    It has `depth` interaction modules with `width` features. `charged` models read `keys.CHARGE` and `keys.UNPAIRED` of
+    a batch, each zero where the batch has none.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        cutoff: float,
+        radial: int,
+        nonlocal_attention: bool = False,
+        charged: bool = False,
+    ):
         super().__init__()
         self.embedding = nn.Embedding(ELEMENTS, width)
         nn.init.uniform_(self.embedding.weight, -math.sqrt(3), math.sqrt(3))

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from chemscale.models.chemgpt.network import ChemGPT, forward_flops, next_token_losses
-from chemscale.models.shapes import GPT_SHAPES
+from chemscale.models.chemgpt.network import forward_flops, next_token_losses
+from chemscale.models.registry import language_family
 from chemscale.molecules.batches import Part, TokenBatches, evaluation_batches
 from chemscale.molecules.corpus import open_corpus
 from chemscale.molecules.vocabulary import PAD
@@ -28,11 +28,12 @@ class LanguageTask:
         self.settings = settings
         self.corpus = open_corpus(Path(settings["dataset"]))
         self.final_splits = self.corpus.final_splits  # chose nothing
-        self.shape = GPT_SHAPES[settings["family"]](settings["width"])
+        family = language_family(settings["family"])
+        self.shape = family.shape(settings["width"])
         self.vocabulary = len(self.corpus.vocabulary)
         self.data_identity = self.corpus.header["fingerprint"]
         self.rows = self.corpus.rows("train", settings["data"])
-        self.model = ChemGPT(self.shape, self.vocabulary)
+        self.model = family.build(self.shape, self.vocabulary)
         self.trained = self.model  # what the training step calls: the model itself, or its compiled form
 
     @property

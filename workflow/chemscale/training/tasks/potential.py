@@ -13,7 +13,8 @@ from chemscale.geometries.batches import GeometryBatches, Part, evaluation_batch
 from chemscale.geometries.references import fit_references, require_elements
 from chemscale.geometries.store import Geometries, open_geometries
 from chemscale.models.accounting import counted_flops
-from chemscale.models.potentials import CHARGED, build_potential, energy_and_forces
+from chemscale.models.potentials import build_potential, energy_and_forces
+from chemscale.models.registry import charged_families, potential_family
 from chemscale.training import distributed
 
 EVALUATION_ATOMS = 512
@@ -142,12 +143,12 @@ class PotentialTask:
 
 
 def _require_neutral_or_able(geometries: Geometries, family: str) -> None:
-    if geometries.charged and family not in CHARGED:
+    if geometries.charged and not potential_family(family).charged:
         total = geometries.header["structures"]["total"]
         raise ChemscaleError(
             f"{geometries.directory}: {geometries.charged:,} of {total:,} structures are charged or have unpaired "
-            f"electrons, and the family {family} has no input for them; right would be {', '.join(CHARGED)}, or a "
-            "dataset of the neutral closed-shell ones alone"
+            f"electrons, and the family {family} has no input for them; right would be "
+            f"{', '.join(charged_families())}, or a dataset of the neutral closed-shell ones alone"
         )
 
 
