@@ -3,7 +3,7 @@
 Simulated tables of every form of two variables and of curves, at losses of 0.01 to 10, N of 10³ to 10¹², D of 10² to
 10¹³, 12 to 240 runs, noise of 0.2 to 5 %, with and without outliers, objectives from least squares to Huber with
 δ = 0.001. Each is fitted as `fit_law` does and by 300 other starts; the share of tables is printed where `fit_law` is
-not worse than the best of both by more than 1e-6. Then the time of one fit of 240 rows with its certificate, and of
+not worse than the best of both by more than 1e-6. Then the time of one fit of 240 rows with its diagnostics, and of
 1,000 bootstraps of 40 runs with 6 checkpoints each.
 """
 
@@ -47,8 +47,8 @@ def as_good_as_many_starts(form: str, rng: np.random.Generator) -> bool:
     law, log_y = fit.form.bind(fit.scaling, x), np.log(loss)[None]
     starts = random_starts(fit.form, fit.scaling, x, log_y, REFERENCE_STARTS, rng)
     starts[::2] = project(fit.form, law, log_y, starts[::2])
-    reached = minimise(law, log_y, starts, *fit.bounds(), fit.objective)[1].min()
-    return fit.certificate["objective"] <= reached * (1 + 1e-6) + 1e-18
+    reached = minimise(law, log_y, starts, *fit.bounds, fit.objective)[1].min()
+    return fit.diagnostics["objective"] <= reached * (1 + 1e-6) + 1e-18
 
 
 def seconds(work) -> float:

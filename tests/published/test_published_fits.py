@@ -47,9 +47,9 @@ def test_chinchilla_huber_optimum(chinchilla, worst, published, parameters):
     x, loss = without_the_worst(chinchilla, worst) if worst else chinchilla
     assert len(loss) == 245 - worst
     fit = fit_law("joint", x, loss, delta=1e-3)
-    assert fit.certificate["objective"] == pytest.approx(huber(fit.residuals, 1e-3).sum(), rel=1e-9)
-    assert fit.certificate["objective"] <= published * (1 + 1e-6)
-    assert fit.certificate["share_in_best_basin"] > 0.5
+    assert fit.diagnostics["objective"] == pytest.approx(huber(fit.residuals, 1e-3).sum(), rel=1e-9)
+    assert fit.diagnostics["objective"] <= published * (1 + 1e-6)
+    assert fit.diagnostics["share_in_best_basin"] > 0.5
     assert {name: float(f"{fit.parameters[name]:.6g}") for name in parameters} == pytest.approx(parameters, rel=2e-5)
 
 
@@ -80,7 +80,7 @@ def test_olmo_ladder():
     ]
     assert len(small) == 16
     fit = fit_law("joint", {"N": small["N"], "D": small["D"]}, small["c4_en_ma5"], delta=1e-3)
-    assert fit.certificate["objective"] <= 3.2998572e-05 * (1 + 1e-6)
+    assert fit.diagnostics["objective"] <= 3.2998572e-05 * (1 + 1e-6)
     assert np.abs(np.expm1(fit.residuals)).mean() == pytest.approx(0.0024730743790536, rel=1e-6)
     assert np.log(fit.parameters["A"]) == pytest.approx(2.5244, abs=5e-5)
     assert np.log(fit.parameters["B"]) == pytest.approx(3.5109, abs=5e-5)
@@ -99,7 +99,7 @@ def test_broken_law_of_the_addition_task():
     table = pd.read_csv(FITS / "bnsl" / "addition4.csv")
     small, large = table[table["train"] == 1], table[table["train"] == 0]
     fit = fit_law("broken", small["n"], small["loss"], objective="least_squares_log1p")
-    assert fit.certificate["objective"] <= 1.1345e-6
+    assert fit.diagnostics["objective"] <= 1.1345e-6
     published = {
         "floor": 0.413885,
         "coefficient": 2.277272,

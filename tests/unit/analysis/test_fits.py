@@ -77,7 +77,7 @@ def test_every_curve_is_there_with_both_forms_and_one_is_preferred(fits):
     for along, at in {(c["along"], str(c["at"])) for c in fits["curves"]}:
         same = [c for c in fits["curves"] if c["along"] == along and str(c["at"]) == at]
         assert sum(c["preferred"] for c in same) == 1
-        assert len({c["certificate"]["delta"] for c in same if c["aicc"] is not None}) <= 1
+        assert len({c["diagnostics"]["delta"] for c in same if c["aicc"] is not None}) <= 1
 
 
 def test_the_floor_of_a_curve_is_that_of_infinite_data(fits):
@@ -99,7 +99,7 @@ def test_the_joint_law_is_recovered(fits):
         assert low < value < high
         assert high - low < 0.25 * value
     assert joint["a"] == joint["parameters"]["beta"] / (joint["parameters"]["alpha"] + joint["parameters"]["beta"])
-    assert joint["certificate"]["correlation"] == pytest.approx(0, abs=0.2)
+    assert joint["diagnostics"]["correlation"] == pytest.approx(0, abs=0.2)
 
 
 def test_forecasts_never_see_the_cells_they_predict(runs, fits):
@@ -248,7 +248,7 @@ def test_a_forecast_from_too_few_points_says_so():
         (lambda t: t, "vision", "'vision': choose one of language, potential"),
         (lambda t: t.assign(test_force_mae=1.0, train_structures=5), "potential", "no run of the arm potential"),
         (lambda t: pd.concat([t, t.tail(1)]), "language", "w128-81000-0 is in the runs table twice"),
-        (lambda t: t.assign(parameters="many"), "language", "column parameters, row 0: 'many' is no number"),
+        (lambda t: t.assign(parameters="many"), "language", "column parameters, row 0: 'many' is not a number"),
     ],
 )
 def test_a_bad_runs_table_is_refused(runs, change, arm, message):

@@ -64,13 +64,13 @@ def test_the_form_follows_from_the_columns(table):
     ("change", "options", "message"),
     [
         ({}, {"form": "joint", "data": "tokens"}, "form joint takes params and data"),
-        ({}, {"form": "power", "data": "tokens", "params": "size"}, "power takes one of params, data and compute"),
-        ({}, {"form": "power"}, "power takes one of params, data and compute; none given"),
+        ({}, {"form": "power", "data": "tokens", "params": "size"}, "takes exactly one of params, data and compute"),
+        ({}, {"form": "power"}, "power takes exactly one of params, data and compute; none given"),
         ({}, {"form": "power", "data": "token"}, "needs the column token; the table has size, tokens"),
         ({"ppl": -1.0}, {"data": "tokens", "params": "size"}, r"loss must be positive numbers.*row 0: -1"),
         ({"ppl": np.nan}, {"data": "tokens", "params": "size"}, r"loss must be positive numbers.*row 0: nan"),
         ({"size": 1e4}, {"data": "tokens", "params": "size"}, "N has 1 distinct values"),
-        ({"run": None}, {"data": "tokens", "params": "size", "group": "run"}, "column run has rows without a group"),
+        ({"run": None}, {"data": "tokens", "params": "size", "group": "run"}, "run is empty in some rows"),
     ],
     ids=["no params", "two columns", "no column", "unknown column", "negative", "NaN", "one size", "no group"],
 )
@@ -89,7 +89,7 @@ def test_a_row_twice_is_refused(table):
     [
         ("ppl", [3, 7], 1000, "loss of row 3, 7 is a factor of 1,000 away"),
         ("ppl", [5], 1 / 27.2114, "loss of row 5 is hartree against eV away"),
-        ("size", [0, 4, 8, 12, 16], 1e-6, r"N jumps from 0.01 to .* do some rows count in another unit"),
+        ("size", [0, 4, 8, 12, 16], 1e-6, r"N has no values between 0.01 and .* are some rows in different units"),
     ],
 )
 def test_units_that_are_mixed_up_are_refused(table, column, rows, factor, message):
@@ -103,7 +103,7 @@ def test_the_verb_fits_a_csv_as_the_issue_writes_it(table, tmp_path, capsys):
     asked = "--loss ppl --params size --data tokens --group run --form joint --objective huber --delta 1e-3 --draws 50"
     assert cli.main(["fit", str(tmp_path / "table.csv"), *asked.split(), "--out", str(tmp_path / "fit.json")]) == 0
     found = json.loads((tmp_path / "fit.json").read_text())
-    assert found["certificate"]["delta"] == 1e-3 and found["parameters"]["beta"] == pytest.approx(0.35, abs=0.05)
+    assert found["diagnostics"]["delta"] == 1e-3 and found["parameters"]["beta"] == pytest.approx(0.35, abs=0.05)
     assert "starts agree" in capsys.readouterr().err
     assert cli.main(["fit", str(tmp_path / "table.csv"), "--loss", "lost", "--data", "tokens", "--out", "x"]) == 2
     assert "needs the column lost" in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_windows_of_many_values_are_grouped():
         ({"forms": ()}, "same variables"),
         ({"forms": ("power", "joint")}, "same variables"),
         ({"loss": -np.ones(8)}, "loss must be positive"),
-        ({"compute": np.ones(3)}, "compute must be"),
+        ({"compute": np.ones(3)}, "compute has 3 values"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(change, message):

@@ -6,12 +6,11 @@ from chemscale.arms import Arm
 from chemscale.errors import ChemscaleError
 from chemscale.files import finite
 from chemscale.scaling.api import ScalingLaw, fit
-from chemscale.scaling.inference.information_criteria import aicc
 from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
 from chemscale.scaling.selection.regime import regime
 from chemscale.scaling.selection.selection import select
 from chemscale.scaling.selection.sensitivity import sensitivity
-from chemscale.scaling.summary import prefer
+from chemscale.scaling.summary import mark_preferred
 
 CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes carry no more numbers
 
@@ -34,7 +33,7 @@ def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> dict
     judgement = dict(head)
     chosen = _selected(judgement, x, loss, tuple(laws))
     entries = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
-    prefer(entries, chosen)
+    mark_preferred(entries, chosen)
     judgement["regime"] = or_reason(lambda: regime(x["x"], loss, options["confidence"]))
     interval = laws[chosen].interval("exponent")
     judgement["sensitivity"] = sensitivity(cells, kind, head["along"], chosen, interval)
@@ -46,7 +45,7 @@ def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> dict
     for form in laws:
         made = hold_out({**head, "form": form}, cells, x, kind.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
-    prefer(content["forecasts"], before)
+    mark_preferred(content["forecasts"], before)
     return content
 
 
@@ -63,7 +62,7 @@ def curve_laws(cells: pd.DataFrame, column: str, loss: str, options: dict, reaso
         except ChemscaleError as error:
             reasons.append(({"form": form}, str(error)))
             continue
-        delta = law.fit.delta if finite(aicc(law.fit)) is not None else None
+        delta = law.fit.delta if finite(law.fit.aicc()) is not None else None
         laws[form] = law
     return {form: laws[form] for form in CURVE_FORMS if form in laws}
 

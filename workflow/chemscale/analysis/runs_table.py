@@ -5,7 +5,7 @@ import pandas as pd
 
 from chemscale.arms import ARMS, PARAMETERS
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.columns import need_columns, numbers
+from chemscale.scaling.fitting.validation import numbers, require_columns
 
 
 def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
@@ -18,7 +18,9 @@ def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]
         raise ChemscaleError(f"arm {arm!r}: choose one of {', '.join(ARMS)}")
     kind = ARMS[arm]
     counts = [PARAMETERS, kind.data]
-    need_columns(table, ["cell", "arm", "family", "size", "data", "seed", "status", kind.loss, *counts], "a runs table")
+    require_columns(
+        table, ["cell", "arm", "family", "size", "data", "seed", "status", kind.loss, *counts], "a runs table"
+    )
     runs = table[table["arm"] == arm].reset_index(drop=True)
     if runs.empty:
         raise ChemscaleError(f"the runs table has no run of the arm {arm}; it has {', '.join(table['arm'].unique())}")

@@ -13,7 +13,7 @@ from chemscale.scaling.allocation.planner import GOALS, grid_of, plan
 from chemscale.scaling.api import ScalingLaw, fit
 from chemscale.scaling.selection.selection import select
 from chemscale.scaling.selection.sensitivity import sensitivity
-from chemscale.scaling.summary import prefer
+from chemscale.scaling.summary import mark_preferred
 
 SURFACE_FORMS = ("joint_no_floor", "joint_tied", "joint")
 BUDGETS = 5  # from that of the cheapest run to ten times that of the dearest
@@ -45,12 +45,12 @@ def fit_surface(family: str, cells: pd.DataFrame, kind: Arm, options: dict) -> d
     selection = or_reason(lambda: select(tuple(laws), x, loss, flops))
     content["judgements"] = [{**head, "selection": selection}]
     content["joint"] = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
-    prefer(content["joint"], selection.get("chosen"))
+    mark_preferred(content["joint"], selection.get("chosen"))
     for form in laws:
         made = hold_out({**head, "form": form}, cells, x, kind.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
     if content["forecasts"]:
-        prefer(content["forecasts"], selection.get("chosen"))
+        mark_preferred(content["forecasts"], selection.get("chosen"))
     law = laws.get(selection.get("chosen"), next(iter(laws.values())))
     content["allocations"] = [{"family": family, **or_reason(lambda: _allocation(law, x, flops))}]
     content["next"] = [

@@ -1,4 +1,4 @@
-"""Scaling laws one can trust: `from chemscale.scaling import fit`."""
+"""Fit scaling laws to tables of losses: `from chemscale.scaling import fit`."""
 
 from chemscale.scaling.api import ScalingLaw, fit
 

@@ -1,49 +1,56 @@
-"""The Python face: fit a law to a DataFrame, look at it, plot it, predict with it, keep it."""
+"""The Python interface: fit a law to a DataFrame, print it, plot it, predict with it, save it."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import write_json
-from chemscale.scaling.columns import need_columns, numbers
 from chemscale.scaling.fitting.fit import Fit, fit_law
+from chemscale.scaling.fitting.validation import numbers, require_columns
 from chemscale.scaling.forms.laws import named_form
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
-from chemscale.scaling.inference.identifiability import Identification, identify
-from chemscale.scaling.summary import line, summarise, wider_interval
+from chemscale.scaling.inference.identifiability import Identification, identify, wider_interval
+from chemscale.scaling.summary import line, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
 class ScalingLaw:
-    """A fitted law with its intervals and with what its table can and cannot tell."""
+    """A fitted law with its intervals, and with the parameters that its table does not determine."""
 
     fit: Fit
     boot: Bootstrap
-    by_group: Bootstrap | None  # whole groups of rows drawn, where the table names groups
+    by_group: Bootstrap | None  # draws of whole groups of rows, if the table names groups
     identification: Identification
     confidence: float
-    columns: dict[str, str]  # loss and the law's variables to columns of the table
+    columns: dict[str, str]  # names of columns, by "loss" and the variables of the law
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The numbers of the formula."""
+        """The parameters of the formula."""
         return self.fit.parameters
 
     def interval(self, name: str) -> tuple[float, float]:
-        """Interval of one parameter, or of a = β/(α+β): the wider of those by row and by group."""
+        """Return the interval of one parameter, or of `a`: the wider one of those by row and by group."""
         return wider_interval(name, self.boot, self.by_group, self.confidence)
 
-    def predict(self, runs: int | None = None, **x) -> pd.DataFrame:
-        """Loss with its interval at `x`, given by the law's variables (N=…, D=…); with `runs`, of their mean."""
-        x = {name: np.atleast_1d(np.asarray(values, float)) for name, values in x.items()}
-        low, high = self.boot.band(x, self.confidence, runs)
-        return pd.DataFrame({**x, "loss": self.fit.predict(x), "low": low, "high": high})
+    def predict(self, runs: int | None = None, **x: np.ndarray | float) -> pd.DataFrame:
+        """Return the loss with its interval at `x`, one array per variable (N=…, D=…).
+
+        The interval is that of the law, or with `runs` that of the mean of so many new runs.
+        """
+        points = {name: np.atleast_1d(np.asarray(values, float)) for name, values in x.items()}
+        low, high = self.boot.band(points, self.confidence, runs)
+        return pd.DataFrame({**points, "loss": self.fit.predict(points), "low": low, "high": high})
 
     def to_dict(self) -> dict:
-        """Everything that is said about the fit, as plain content for JSON."""
+        """Return the content of the JSON file of this fit."""
         return {"columns": self.columns} | summarise(
             self.fit, self.boot, self.by_group, self.identification, self.confidence
         )
@@ -52,8 +59,8 @@ class ScalingLaw:
         """Write `to_dict` as JSON."""
         write_json(path, self.to_dict())
 
-    def plot(self, axes=None):
-        """Points, law and band against the variable of a curve; observed against fitted loss for a surface."""
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot a curve with its points and band, or the observed against the fitted losses of a surface."""
         import matplotlib.pyplot as plt
 
         axes = axes or plt.subplots(figsize=(6, 4.5))[1]
@@ -68,7 +75,7 @@ class ScalingLaw:
             fitted = self.fit.predict(self.fit.x)
             axes.plot(fitted, self.fit.loss, "o")
             axes.axline((fitted.min(), fitted.min()), (fitted.max(), fitted.max()), color="0.6", lw=1)
-            axes.set(xscale="log", yscale="log", xlabel="loss of the law", ylabel=self.columns["loss"])
+            axes.set(xscale="log", yscale="log", xlabel="fitted loss", ylabel=self.columns["loss"])
         axes.set_title(self.fit.form.formula, fontsize="small")
         return axes
 
@@ -98,37 +105,38 @@ def fit(
     draws: int = 500,
     seed: int = 0,
 ) -> ScalingLaw:
-    """Fit a law to a table whose columns are named: losses, and what they fall with.
+    """Fit a law to a table, given the names of its columns.
 
     One of `params`, `data` and `compute` gives a curve, `params` with `data` a surface, with `distinct` (distinct
-    examples among those seen) one with repeats. `form` is one of laws.FORMS; left out, power_floor for a curve, joint
-    or repeated for a surface. With `group`, whole groups of rows (runs with several checkpoints, sizes, seeds) are
-    drawn as well as rows, and the wider interval counts. Raises ChemscaleError for missing columns and for tables that
-    carry no law.
+    examples among those seen) one with repeats. `form` is one of laws.FORMS; the default is power_floor for a curve,
+    and joint or repeated for a surface. With `group`, whole groups of rows (runs with several checkpoints, sizes,
+    seeds) are drawn as well as rows, and the wider interval counts. `objective`, `delta` and the column `weights` are
+    those of `fit_law`; `confidence` is the coverage of the intervals, from `draws` draws with the random `seed`.
+    Raises ChemscaleError for wrong columns, values or names, and NotFittable for a table that cannot support the law.
     """
     given = {"params": params, "data": data, "compute": compute}
-    named = {what: column for what, column in given.items() if column}
+    named = {option: column for option, column in given.items() if column}
     form = form or ("repeated" if distinct else "joint" if len(named) == 2 else "power_floor")
     variables = named_form(form).variables
     if variables == ("x",):
         if len(named) != 1:
             raise ChemscaleError(
-                f"form {form} takes one of params, data and compute; {', '.join(named) or 'none'} given"
+                f"form {form} takes exactly one of params, data and compute; {', '.join(named) or 'none'} given"
             )
         columns = dict.fromkeys("x", *named.values())
     else:
-        columns = {"N": params, "D": data, "U": distinct}
-        columns = {name: columns[name] for name in variables}
-        if None in columns.values() or compute:
+        options = {"N": params, "D": data, "U": distinct}
+        columns = {name: column for name in variables if (column := options[name])}
+        if len(columns) < len(variables) or compute:
             needed = " and ".join(("params", "data", "distinct")[: len(variables)])
-            raise ChemscaleError(f"form {form} takes {needed}, and no compute")
-    need_columns(table, [loss, *columns.values(), *filter(None, (group, weights))], "this fit")
+            raise ChemscaleError(f"form {form} takes {needed}, but not compute")
+    require_columns(table, [loss, *columns.values(), *filter(None, (group, weights))], "this fit")
     if group and table[group].isna().any():
-        raise ChemscaleError(f"column {group} has rows without a group; name one for each row")
+        raise ChemscaleError(f"column {group} is empty in some rows; name a group in every row")
     x = {name: numbers(table, column) for name, column in columns.items()}
     weight = numbers(table, weights) if weights else None
-    found = fit_law(form, x, numbers(table, loss), delta, objective, weight)
-    by_row = bootstrap(found, draws, seed)
-    by_group = bootstrap(found, draws, seed, table[group].astype(str).to_numpy()) if group else None
-    judged = identify(found, by_row, by_group, confidence)
-    return ScalingLaw(found, by_row, by_group, judged, confidence, {"loss": loss} | columns)
+    fitted = fit_law(form, x, numbers(table, loss), delta, objective, weight)
+    by_row = bootstrap(fitted, draws, seed)
+    by_group = bootstrap(fitted, draws, seed, table[group].astype(str).to_numpy()) if group else None
+    identification = identify(fitted, by_row, by_group, confidence)
+    return ScalingLaw(fitted, by_row, by_group, identification, confidence, {"loss": loss} | columns)

@@ -1,4 +1,4 @@
-"""All that is said about one fit, as plain content for JSON."""
+"""The content of the JSON file of one fit."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from chemscale.files import finite
 from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.inference.bootstrap import Bootstrap
 from chemscale.scaling.inference.identifiability import Identification, wider_interval
-from chemscale.scaling.inference.information_criteria import aicc, bic
 
 LINE_POINTS = 40
 
@@ -18,15 +17,15 @@ def summarise(
     identification: Identification,
     confidence: float,
 ) -> dict:
-    """Parameters, intervals by row and by group, identifiability, certificate, and for a curve its line with a band.
+    """Return parameters, intervals, identifiability, diagnostics, and for a curve its line with a band.
 
-    `intervals` are those that count, the wider of both ways; the ratio of their widths is beside them.
+    `intervals` are the wider ones of those by row and by group; the ratio of their widths is given as well.
     """
-    names = [*fit.parameters, *(["a"] if {"alpha", "beta"} <= set(fit.parameters) else [])]
+    names = fit.form.quantities
     content = fit.to_dict() | {
         "intervals": {name: list(wider_interval(name, boot, by_group, confidence)) for name in names},
-        "aicc": finite(aicc(fit)),
-        "bic": finite(bic(fit)),
+        "aicc": finite(fit.aicc()),
+        "bic": finite(fit.bic()),
         "bootstrap": {"method": boot.method, "draws": len(boot.theta), "redrawn": boot.redrawn},
         **identification.to_dict(),
     }
@@ -38,8 +37,7 @@ def summarise(
             "width_over_that_by_row": ratios,
         }
     if "a" in names:
-        total = fit.parameters["alpha"] + fit.parameters["beta"]
-        content["a"] = fit.parameters["beta"] / total if total > 0 else None
+        content["a"] = float(fit.quantity("a", fit.theta))
     if len(fit.x) == 1:
         content["line"] = line(fit, boot, confidence)
     return content
@@ -49,8 +47,8 @@ def _ratio(wide: tuple[float, float], narrow: tuple[float, float]) -> float | No
     return float(np.ptp(wide) / np.ptp(narrow)) if np.ptp(narrow) > 0 else None
 
 
-def line(fit: Fit, boot, confidence: float) -> dict:
-    """The law over the range of its points, with the band that holds the law (not single runs)."""
+def line(fit: Fit, boot: Bootstrap, confidence: float) -> dict:
+    """Return the law over the range of its points, with the band of the law (not of single runs)."""
     ((name, values),) = fit.x.items()
     grid = np.geomspace(values.min(), values.max(), LINE_POINTS)
     low, high = boot.band({name: grid}, confidence)
@@ -62,8 +60,8 @@ def line(fit: Fit, boot, confidence: float) -> dict:
     }
 
 
-def prefer(entries: list[dict], form: str) -> None:
-    """Mark the entry of this form as `preferred`; the first one where the form is not among them."""
+def mark_preferred(entries: list[dict], form: str) -> None:
+    """Mark the entry of this form as `preferred`, or the first entry if none has this form."""
     forms = [entry["form"] for entry in entries]
     for entry in entries:
         entry["preferred"] = entry["form"] == (form if form in forms else forms[0])

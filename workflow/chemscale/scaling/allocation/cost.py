@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.fitting.validation import require_positive
 
 LARGEST_CORRELATION = 0.99  # of log N and log D, beyond which p and q cannot be told apart
 
@@ -45,12 +46,7 @@ def cost_law(n: np.ndarray, d: np.ndarray, compute: np.ndarray | None = None) ->
     """
     if compute is None:
         return SIX_N_D
-    for name, values in {"N": n, "D": d, "compute": compute}.items():
-        values = np.asarray(values, dtype=float)
-        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
-            raise ChemscaleError(
-                f"{name}, row {bad[0]}: {values[bad[0]]:g}; costs are fitted in logs of positive numbers"
-            )
+    require_positive({"N": n, "D": d, "compute": compute}, "costs are fitted to logarithms")
     logs = np.log(np.stack([n, d, compute]).astype(float))  # (3, points)
     spread = logs[:2].std(axis=1)
     if spread.min() == 0 or abs(np.corrcoef(logs[:2])[0, 1]) > LARGEST_CORRELATION:

@@ -29,7 +29,7 @@ class Design:
         fit = boot.fit
         self.fit, self.confidence = fit, confidence
         self.theta = np.vstack([fit.theta, boot.theta[: DRAWS - 1]])
-        self.degrees = len(fit.loss) - (len(fit.theta) - len(fit.certificate["at_bounds"]))
+        self.degrees = len(fit.loss) - (len(fit.theta) - len(fit.diagnostics["at_bounds"]))
         if self.degrees < 1:
             raise ChemscaleError(f"{len(fit.loss)} runs of {fit.form.name} leave nothing to judge the noise by")
         self.noise = max(float(np.sqrt((fit.weights * fit.residuals**2).sum() / self.degrees)), 1e-9)

@@ -110,7 +110,7 @@ def extrapolated(fit: Fit, point: dict[str, float]) -> list[str]:
 
 def _sum_of_powers(fit: Fit, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """log A, α, log B and β, each (draws,), of the sum of powers that the surface falls with."""
-    values = fit.form.plain(fit.scaling, theta)
+    values = fit.form.natural(fit.scaling, theta)
     alpha = values["alpha"]
     beta = values.get("beta", alpha)  # tied
     with np.errstate(divide="ignore"):

@@ -6,6 +6,7 @@ from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import fit_law
+from chemscale.scaling.fitting.validation import require_positive
 from chemscale.scaling.inference.bootstrap import bootstrap
 
 SAME_BUDGET = 1.25  # largest ratio of costs in a group
@@ -26,9 +27,7 @@ def isoflop(n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = 
     if spline not in SPLINES:
         raise ChemscaleError(f"spline {spline!r}: choose one of {', '.join(SPLINES)}")
     n, compute, loss = (np.asarray(values, dtype=float) for values in (n, compute, loss))
-    for name, values in {"N": n, "compute": compute, "loss": loss}.items():
-        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
-            raise ChemscaleError(f"{name}, row {bad[0]}: {values[bad[0]]:g}; it must be a positive number")
+    require_positive({"N": n, "compute": compute, "loss": loss}, "minima are found in logarithms")
     groups = [_minimum(n[rows], compute[rows], loss[rows], spline) for rows in _groups(compute)]
     found = [group for group in groups if "refused" not in group]
     content: dict = {"spline": spline, "confidence": confidence, "groups": groups, "exponent": None}

@@ -19,9 +19,9 @@ from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import Cost, cost_law
 from chemscale.scaling.allocation.design import Design, Number, choose
 from chemscale.scaling.allocation.frontier import extrapolated, optimum
-from chemscale.scaling.columns import need_columns, numbers
 from chemscale.scaling.fitting.fit import Fit, fit_law
-from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
+from chemscale.scaling.fitting.validation import numbers, require_columns
+from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap, quantile_interval
 
 GOALS = ("interval", "loss")
 MOST_REPEATS = 3  # of a cell
@@ -89,7 +89,7 @@ def plan_table(
     unit), else 6 N D.
     Raises ChemscaleError for missing columns and for tables that carry no law.
     """
-    need_columns(table, [name for name in (loss, params, data, compute) if name], "a plan")
+    require_columns(table, [name for name in (loss, params, data, compute) if name], "a plan")
     n, d = numbers(table, params), numbers(table, data)
     fit = fit_law(form, {"N": n, "D": d}, numbers(table, loss))
     cost = cost_law(n, d, numbers(table, compute) if compute else None)
@@ -136,7 +136,7 @@ def _plan_interval(
         "run at the optimum": _at_optimum(boot.fit, cells, cost, budget, design),
         "repeat what is there": _repeats(boot.fit, cost, budget, design),
     }
-    ends = np.quantile(number(boot.theta), [(1 - confidence) / 2, (1 + confidence) / 2])
+    ends = quantile_interval(number(boot.theta), confidence)
     width = float(np.ptp(ends))
     others = [f"{name}: {entry['width_ratio']:.2f}" for name, entry in alternatives.items() if "width_ratio" in entry]
     best = float(number(boot.fit.theta[None])[0])
@@ -159,17 +159,10 @@ def _number(fit: Fit, of: str | dict[str, float]) -> tuple[Number, str]:
         if set(of) != {"N", "D"} or not all(np.isfinite(value) and value > 0 for value in of.values()):
             raise ChemscaleError(f"of {of}: the loss at a target needs its N and D, both positive")
         return lambda theta: fit.predict_many(of, theta)[:, 0], f"the loss at N = {of['N']:.3g}, D = {of['D']:.3g}"
-    known = [*fit.form.of_kind("exponent", "floor"), *(["a"] if {"alpha", "beta"} <= set(fit.form.parameters) else [])]
+    known = [name for name in fit.form.quantities if fit.form.kinds.get(name) in ("exponent", "floor", None)]
     if of not in known:
         raise ChemscaleError(f"of {of!r}: choose one of {', '.join(known)}, or a target with N and D")
-    if of == "a":
-
-        def a(theta: np.ndarray) -> np.ndarray:
-            values = fit.form.plain(fit.scaling, theta)
-            return values["beta"] / np.maximum(values["alpha"] + values["beta"], 1e-12)
-
-        return a, of
-    return lambda theta: fit.form.plain(fit.scaling, theta)[of], of
+    return lambda theta: fit.quantity(of, theta), of
 
 
 def _entry(cells: dict[str, np.ndarray], counts: np.ndarray, cost: Cost, design: Design | None) -> dict:

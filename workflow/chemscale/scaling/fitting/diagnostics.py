@@ -1,21 +1,22 @@
-"""How far the best of many starts can be trusted to be the optimum, and what the design of the table allows."""
+"""Convergence diagnostics of a fit: do its starts agree on an optimum, and does the table determine the parameters?"""
 
 import numpy as np
 
 from chemscale.scaling.fitting.newton import evaluate, is_free
 from chemscale.scaling.fitting.objectives import Objective
 from chemscale.scaling.forms.laws import Form, Law
+from chemscale.scaling.forms.terms import Variables
 
-SAME_BASIN = 1e-6  # relative difference of objectives of starts that found the same optimum
-NEAR_BASIN = 1e-3
-DISTINCT = 1e-2  # difference in θ of two optima that count as two
-VANISHING = ("floor", "shift")  # kinds whose lowest value means none
+SAME_BASIN = 1e-6  # relative difference of objectives between starts that found the same optimum
+NEAR_BASIN = 1e-3  # relative difference of objectives within which other optima are counted
+DISTINCT_THETA = 1e-2  # difference in θ between two optima that are counted separately
+VANISHING = ("floor", "shift")  # kinds of parameter whose lowest value stands for zero
 
 
-def certify(
+def diagnose(
     form: Form,
     law: Law,
-    x: dict[str, np.ndarray],
+    x: Variables,
     log_y: np.ndarray,
     weights: np.ndarray,
     theta: np.ndarray,
@@ -23,11 +24,13 @@ def certify(
     limits: tuple[np.ndarray, np.ndarray],
     objective: Objective,
 ) -> dict:
-    """Judge the end points `theta` (starts, parameters) with objectives `value` (starts,).
+    """Return diagnostics of the end points `theta` (starts, parameters) with objectives `value` (starts,).
 
-    The gradient is by θ (of order one), over the norm of the derivatives of the points' losses: 0 where they are
-    orthogonal to the law's tangent. The condition is that of the Gauss-Newton matrix of the parameters that are not at
-    a bound. Basins are distinct end points with an objective within 0.1 % of the best. The objective is the plain sum.
+    * `objective` is the weighted sum over the points
+    * `scaled_gradient` is the largest derivative by θ (of order one), divided by the norm of the points' derivatives;
+      it is 0 where these are orthogonal to the tangent of the law
+    * `basins_within_0.1_percent` counts the distinct end points whose objective is that close to the best
+    * `condition` is that of the Gauss-Newton matrix of the parameters that are not at a bound
     """
     low, high = limits
     best = theta[[value.argmin()]]
@@ -41,7 +44,7 @@ def certify(
     near = theta[value <= least * (1 + NEAR_BASIN) + rounding]
     basins: list[np.ndarray] = []
     for end in near:
-        if all(np.abs(end - other).max() > DISTINCT for other in basins):
+        if all(np.abs(end - other).max() > DISTINCT_THETA for other in basins):
             basins.append(end)
 
     at_bounds, vanished = [], []
@@ -68,8 +71,8 @@ def certify(
     }
 
 
-def correlation(x: dict[str, np.ndarray]) -> float | None:
-    """Of log N and log D; None for a curve, or where one of them does not vary."""
+def correlation(x: Variables) -> float | None:
+    """Return the correlation of log N and log D; None for a curve, or where one of them does not vary."""
     if not {"N", "D"} <= set(x):
         return None
     logs = [np.log(x["N"]), np.log(x["D"])]

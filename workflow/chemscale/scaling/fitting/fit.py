@@ -1,36 +1,37 @@
-"""Fit a scaling law to a table of losses: robustly, from many starts, with a certificate.
+"""Fit a scaling law to a table of losses: robustly, from many starts, with convergence diagnostics.
 
 The usual objective is the sum of Huber losses of log residuals (Hoffmann et al. 2022, appendix D.3). Published fits
-often stopped short of its optimum; hence parameters of order one, exact derivatives, a δ that comes down from a smooth
-problem, and a certificate that says how many starts agree.
+often stopped short of its optimum; hence parameters of order one, exact derivatives, a δ that falls from a smooth
+problem to the one asked for, and diagnostics that say how many starts agree.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from chemscale.scaling.fitting.diagnostics import certify
+from chemscale.scaling.fitting.diagnostics import diagnose
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.objectives import Objective, named_objective
-from chemscale.scaling.fitting.starts import bounds, project, random_starts
+from chemscale.scaling.fitting.starts import Bounds, bounds, project, random_starts
 from chemscale.scaling.fitting.validation import as_variables, check_residuals, check_table
-from chemscale.scaling.forms.laws import Form, named_form
-from chemscale.scaling.forms.terms import Scaling
+from chemscale.scaling.forms.laws import Form, Law, named_form
+from chemscale.scaling.forms.terms import Points, Scaling, Variables
 
 STARTS = 64
-DELTA_PASSES = 4  # δ and the fit follow from each other
-DELTA_LOWEST = 1e-3  # chosen δ is never below a loss difference of 0.1 %, about the spread of seeds of good runs
+DELTA_FACTOR = 1.35  # δ over the standard deviation of the noise: 95 % efficiency under normal noise (Huber 1981)
+DELTA_PASSES = 4  # δ follows from the fit, and the fit from δ
+MIN_DELTA = 1e-3  # a loss difference of 0.1 %, about the spread between seeds of good runs
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted law, with the points it was fitted to. `parameters` are the numbers of the formula."""
+    """A fitted law, with the points that it was fitted to. `parameters` are those of the formula."""
 
     form: Form
     parameters: dict[str, float]
     objective: Objective
-    certificate: dict
-    x: dict[str, np.ndarray]
+    diagnostics: dict
+    x: Variables
     loss: np.ndarray
     weights: np.ndarray  # (points,)
     scaling: Scaling = field(repr=False)
@@ -43,28 +44,50 @@ class Fit:
 
     @property
     def residuals(self) -> np.ndarray:
-        """log of law over observed loss, (points,)."""
+        """Logs of fitted over observed loss, (points,)."""
         return np.log(self.predict(self.x) / self.loss)
 
     @property
     def log_rmse(self) -> float:
-        """Root mean square of the log residuals: 0.01 is about 1 % of the loss."""
+        """Root mean square of the log residuals; 0.01 is about 1 % of the loss."""
         return float(np.sqrt(np.mean(self.residuals**2)))
 
-    def predict(self, x: dict[str, np.ndarray] | np.ndarray) -> np.ndarray:
-        """Loss of the law at `x`, in the units of the losses fitted, (points,)."""
-        return self.predict_many(x, self.theta[None])[0]
-
-    def predict_many(self, x: dict[str, np.ndarray] | np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """Losses at `x` for many parameter vectors θ (draws, parameters): (draws, points)."""
-        return np.exp(self.form.bind(self.scaling, as_variables(self.form, x)).log_loss(theta))
-
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def bounds(self) -> Bounds:
         """Lowest and highest θ, each (1, parameters)."""
         return bounds(self.form, self.scaling, self.x, np.log(self.loss))
 
+    def predict(self, x: Points) -> np.ndarray:
+        """Return the loss of the law at `x`, in the units of the losses fitted, (points,)."""
+        return self.predict_many(x, self.theta[None])[0]
+
+    def predict_many(self, x: Points, theta: np.ndarray) -> np.ndarray:
+        """Return losses at `x` for many parameter vectors θ (draws, parameters): (draws, points)."""
+        return np.exp(self.form.bind(self.scaling, as_variables(self.form, x)).log_loss(theta))
+
+    def quantity(self, name: str, theta: np.ndarray) -> np.ndarray:
+        """Return a parameter of the formula, or `a`, for θ (draws, parameters): (draws,)."""
+        return self.form.quantity(name, self.scaling, theta)
+
+    def aicc(self) -> float:
+        """Return the corrected Akaike criterion, n log(S/n) + 2k + 2k(k+1)/(n−k−1), infinite where n ≤ k + 1.
+
+        S is twice the objective (the sum of squares where no residual is clipped), k counts the parameters and the
+        noise. Compare fits of the same points with the same δ only. Hurvich & Tsai 1989, Biometrika 76, 297.
+        """
+        n, k = len(self.loss), len(self.theta) + 1
+        return np.inf if n <= k + 1 else self._deviance() + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+
+    def bic(self) -> float:
+        """Return the Bayesian criterion, n log(S/n) + k log n, as in `aicc`. Schwarz 1978, Ann. Stat. 6, 461."""
+        return self._deviance() + (len(self.theta) + 1) * np.log(len(self.loss))
+
+    def _deviance(self) -> float:
+        n = len(self.loss)
+        return n * np.log(max(2 * self.diagnostics["objective"], n * 1e-20) / n)
+
     def to_dict(self) -> dict:
-        """Plain content for JSON."""
+        """Return plain content for JSON."""
         return {
             "form": self.form.name,
             "formula": self.form.formula,
@@ -72,12 +95,12 @@ class Fit:
             "parameters": self.parameters,
             "log_rmse": self.log_rmse,
             "largest_error_percent": float(100 * np.abs(np.expm1(self.residuals)).max()),
-            "certificate": self.certificate,
+            "diagnostics": self.diagnostics,
         }
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in self.parameters.items())
-        c = self.certificate
+        c = self.diagnostics
         kind = f"Huber δ {self.delta:.2g}" if self.objective.kind == "huber" else self.objective.kind
         return (
             f"{self.form.name}: {self.form.formula}, {len(self.loss)} points\n"
@@ -89,7 +112,7 @@ class Fit:
 
 def fit_law(
     form: str | Form,
-    x: dict[str, np.ndarray] | np.ndarray,
+    x: Points,
     loss: np.ndarray,
     delta: float | None = None,
     objective: str = "huber",
@@ -98,11 +121,11 @@ def fit_law(
 ) -> Fit:
     """Fit a law to losses; see laws.FORMS for the forms and objectives.OBJECTIVES for the objectives.
 
-    `x` holds one array for each variable of the form (a bare array serves a form of one variable), `loss` is (points,),
-    and so are `weights`, which multiply the objective of each point.
-    `delta` is Huber's δ in log loss. Left out, it is 1.35 × the robust standard deviation of the residuals (95 %
-    efficiency under normal noise), and 0.001 at the least.
-    Raises ChemscaleError for a table that carries no law.
+    `x` holds one array per variable of the form (a bare array serves a form of one variable), `loss` is (points,), and
+    so are `weights`, which multiply the objective of each point.
+    `delta` is Huber's δ in log loss. If it is left out, it is 1.35 × the robust standard deviation of the residuals,
+    and at least 0.001.
+    Raises ChemscaleError for values or names that are wrong, and NotFittable for a table that cannot support the law.
     """
     form = named_form(form) if isinstance(form, str) else form
     target = named_objective(objective, delta)
@@ -118,33 +141,35 @@ def fit_law(
     if target.kind == "huber" and delta is None:
         smooth, value = minimise(law, log_y, theta, low, high, Objective("least_squares_log"), weights[None])
         theta[::4] = smooth[::4]
-        target = _with_delta(law, log_y, smooth[[value.argmin()]], low, high, weights)
+        target = _huber_from_residuals(law, log_y, smooth[[value.argmin()]], (low, high), weights)
 
-    # half of them through smooth problems, half straight: a floor that vanished on the way down would be stuck at 0
+    # half of the starts through smooth problems, half directly: a floor that vanishes on the way down is stuck at 0
     halves = [
         minimise(law, log_y, half, low, high, target, weights[None], smooth=smooth)
         for half, smooth in ((theta[: starts // 2], True), (theta[starts // 2 :], False))
     ]
     theta, value = (np.concatenate(parts) for parts in zip(*halves, strict=True))
     best = theta[value.argmin()]
-    parameters = {name: float(number) for name, number in form.plain(scaling, best).items()}
+    parameters = {name: float(number) for name, number in form.natural(scaling, best).items()}
     check_residuals((law.log_loss(best[None]) - log_y)[0])
-    certificate = certify(form, law, x, log_y, weights[None], theta, value, (low, high), target)
-    for name in certificate["vanished"]:
+    diagnostics = diagnose(form, law, x, log_y, weights[None], theta, value, (low, high), target)
+    for name in diagnostics["vanished"]:
         parameters[name] = 0.0
-    return Fit(form, parameters, target, certificate, x, loss, weights, scaling, best)
+    return Fit(form, parameters, target, diagnostics, x, loss, weights, scaling, best)
 
 
-def _with_delta(law, log_y, theta, low, high, weights) -> Objective:
-    """Huber's objective with 1.35 × the robust standard deviation of the residuals around the fit by itself.
+def _huber_from_residuals(
+    law: Law, log_y: np.ndarray, theta: np.ndarray, limits: Bounds, weights: np.ndarray
+) -> Objective:
+    """Return Huber's objective with 1.35 × the robust standard deviation of the residuals of its own fit.
 
-    Begins at the least squares fit `theta` (1, parameters), which outliers have drawn towards them.
+    Begins at the least squares fit `theta` (1, parameters), which outliers have pulled towards them.
     """
     left = max(1, log_y.size - theta.shape[1])
     delta = np.inf
     for _ in range(DELTA_PASSES):
         residual = law.log_loss(theta) - log_y
         spread = 1.4826 * np.median(np.abs(residual)) * np.sqrt(log_y.size / left)
-        delta = float(min(delta, max(1.35 * spread, DELTA_LOWEST)))
-        theta, _ = minimise(law, log_y, theta, low, high, Objective("huber", delta), weights[None], smooth=False)
+        delta = float(min(delta, max(DELTA_FACTOR * spread, MIN_DELTA)))
+        theta, _ = minimise(law, log_y, theta, *limits, Objective("huber", delta), weights[None], smooth=False)
     return Objective("huber", delta)

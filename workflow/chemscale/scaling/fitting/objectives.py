@@ -1,4 +1,4 @@
-"""What a fit minimises: a sum over points of a loss of the distance between law and observation."""
+"""The objective of a fit: a sum over points of a loss of the distance between law and observation."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 
 OBJECTIVES = ("huber", "lad", "least_squares_log", "least_squares_log1p", "least_squares")
-LAD_DELTA = 1e-8  # below it Huber is the sum of absolute residuals, and only rounding would be fitted
-SMOOTH_DELTA = 1.0  # a factor e between loss and law: all residuals count as squares
+LAD_DELTA = 1e-8  # lower still, the objective would differ from the sum of absolute residuals by rounding only
+SMOOTH_DELTA = 1.0  # a factor e between loss and law, so that all residuals count as squares
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Objective:
     delta: float = np.inf
 
     def derivatives(self, log_l: np.ndarray, log_y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """ρ of every point, and its first and second derivative by log L, each (batch, points)."""
+        """Return ρ of every point, and its first and second derivative by log L, each (batch, points)."""
         if self.kind == "least_squares":
             y = np.exp(log_y)
             scale = np.mean(y**2, axis=1, keepdims=True)
@@ -41,8 +41,8 @@ class Objective:
             return residual**2 / 2, residual, np.ones_like(residual)
         return huber(residual, self.delta), np.clip(residual, -self.delta, self.delta), np.abs(residual) <= self.delta
 
-    def smoother(self) -> list["Objective"]:
-        """A sequence of objectives from a smooth one to this, δ coming down from 1 in factors of ten."""
+    def delta_schedule(self) -> list["Objective"]:
+        """Return objectives from a smooth one to this one; δ falls from at most 1 in factors of ten."""
         steps = [self]
         while steps[0].delta * 10 <= SMOOTH_DELTA:
             steps.insert(0, Objective(self.kind, steps[0].delta * 10))
@@ -50,19 +50,19 @@ class Objective:
 
 
 def huber(residual: np.ndarray, delta: float) -> np.ndarray:
-    """Huber's loss: r²/2 within δ, δ(|r| − δ/2) beyond."""
+    """Return Huber's loss: r²/2 within δ, δ(|r| − δ/2) beyond."""
     size = np.abs(residual)
     return np.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
 
 
 def named_objective(kind: str, delta: float | None) -> Objective:
-    """The objective `kind` with Huber's `delta`; raise ChemscaleError for one that does not exist."""
+    """Return the objective `kind` with Huber's `delta`; raise ChemscaleError for an unknown one."""
     if kind not in OBJECTIVES:
-        raise ChemscaleError(f"objective {kind!r}: choose one of {', '.join(OBJECTIVES)}")
+        raise ChemscaleError(f"objective = {kind!r}: unknown objective; choose one of {', '.join(OBJECTIVES)}")
     if delta is not None and kind != "huber":
-        raise ChemscaleError(f"delta {delta:g}: only the objective huber has one, not {kind}")
+        raise ChemscaleError(f"delta = {delta:g}: the objective {kind} has no δ; leave delta out, or choose huber")
     if delta is not None and not delta > 0:
-        raise ChemscaleError(f"delta {delta:g}: Huber's δ must be above 0, in units of log loss")
+        raise ChemscaleError(f"delta = {delta:g}: must be above 0, in units of log loss")
     if kind == "lad":
         return Objective(kind, LAD_DELTA)
     return Objective(kind, max(delta, LAD_DELTA) if delta is not None else np.inf)

@@ -1,25 +1,29 @@
-"""Where fits may go and where they begin."""
+"""Bounds of the parameters, and starting points for the search."""
 
 import itertools
 
 import numpy as np
 
 from chemscale.scaling.forms.laws import Form, Law
-from chemscale.scaling.forms.terms import Scaling
+from chemscale.scaling.forms.terms import Scaling, Variables
 
-NO_FLOOR = 14.0  # a floor below e^-14 ≈ 1e-6 of the smallest loss is none
-LARGEST_EXPONENT = 5.0
-LARGEST_CHANGE = 20.0  # of an exponent at a break
-EXPONENTS = (0.02, 1.5)  # of starts
-WIDTHS = (0.02, 3.0)  # of a break, in units of the spread of log x
-REPEATS = (0.1, 1e4)
+FLOOR_RANGE = 14.0  # a floor below e^-14 ≈ 1e-6 of the smallest loss counts as zero
+COEFFICIENT_RANGE = 40.0  # of the log of a term at the centre of the points, around the log of the loss
+MAX_EXPONENT = 5.0
+MAX_CHANGE = 20.0  # of an exponent at a break
+START_EXPONENTS = (0.02, 1.5)
+BREAK_WIDTHS = (0.02, 3.0)  # in units of the spread of log x
+REPEATS = (0.1, 1e4)  # R* of repeated data
+
+Range = tuple[float, float]
+Bounds = tuple[np.ndarray, np.ndarray]  # lowest and highest θ, each (1, parameters)
 
 
-def bounds(form: Form, scaling: Scaling, x: dict[str, np.ndarray], log_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest θ, each (1, parameters): wide, and reported when met.
+def bounds(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray) -> Bounds:
+    """Return lowest and highest θ, each (1, parameters); a fit that meets a bound reports it.
 
-    A floor ends at e^-14 of the smallest loss, where it is reported as 0. Exponents are ≥ 0, except in a form of one
-    term, whose exponent may say that the loss rises. A break lies among the points.
+    A floor ends at e^-14 of the smallest loss, where it is reported as 0. Exponents are ≥ 0, except in the form
+    `power`, where a negative exponent says that the loss rises. A break lies among the points.
     """
     low, high = [], []
     for name, kind in form.kinds.items():
@@ -29,40 +33,40 @@ def bounds(form: Form, scaling: Scaling, x: dict[str, np.ndarray], log_y: np.nda
     return np.array([low]), np.array([high])
 
 
-def _floor(form, scaling, x, log_y, name):
-    return log_y.min() - NO_FLOOR, log_y.max()
+def _floor(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
+    return log_y.min() - FLOOR_RANGE, log_y.max()
 
 
-def _coefficient(form, scaling, x, log_y, name):
-    return log_y.min() - 40, log_y.max() + 40
+def _coefficient(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
+    return log_y.min() - COEFFICIENT_RANGE, log_y.max() + COEFFICIENT_RANGE
 
 
-def _exponent(form, scaling, x, log_y, name):
-    most = LARGEST_EXPONENT * scaling.unit[form.variable_of(name)[0]]
+def _exponent(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
+    most = MAX_EXPONENT * scaling.unit[form.variables_of(name)[0]]
     return (-most if form.name == "power" else 0.0), most
 
 
-def _change(form, scaling, x, log_y, name):
+def _change(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
     unit = scaling.unit["x"]
-    return -LARGEST_EXPONENT * unit, LARGEST_CHANGE * unit
+    return -MAX_EXPONENT * unit, MAX_CHANGE * unit
 
 
-def _break(form, scaling, x, log_y, name):
+def _break(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
     z = scaling.scaled(x, "x")
     return z.min(), z.max()
 
 
-def _width(form, scaling, x, log_y, name):
-    return np.log(WIDTHS)
+def _width(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
+    return np.log(BREAK_WIDTHS[0]), np.log(BREAK_WIDTHS[1])
 
 
-def _shift(form, scaling, x, log_y, name):
+def _shift(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
     w = np.log(x["x"]) - scaling.centre["x"]
-    return w.min() - 7, w.max() + 3  # from a thousandth of the smallest x, which is none
+    return w.min() - 7, w.max() + 3  # the lower end, a thousandth of the smallest x, counts as zero
 
 
-def _repeats(form, scaling, x, log_y, name):
-    return np.log(REPEATS)
+def _repeats(form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, name: str) -> Range:
+    return np.log(REPEATS[0]), np.log(REPEATS[1])
 
 
 LIMITS = {
@@ -78,9 +82,9 @@ LIMITS = {
 
 
 def random_starts(
-    form: Form, scaling: Scaling, x: dict[str, np.ndarray], log_y: np.ndarray, count: int, rng: np.random.Generator
+    form: Form, scaling: Scaling, x: Variables, log_y: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Starts θ (count, parameters): exponents from 0.02 to 1.5, the loss at the centre shared among the terms."""
+    """Return starts θ (count, parameters): exponents from 0.02 to 1.5, the mean loss shared among the terms."""
     low, high = (bound[0] for bound in bounds(form, scaling, x, log_y))
     kinds = list(form.kinds.values())
     sharing = [i for i, kind in enumerate(kinds) if kind in ("floor", "coefficient")]
@@ -88,23 +92,23 @@ def random_starts(
     theta[:, sharing] = log_y.mean() + np.log(rng.dirichlet(np.ones(len(sharing)), count) + 1e-12)
     for i, (name, kind) in enumerate(form.kinds.items()):
         if kind in ("exponent", "change"):
-            unit = scaling.unit[form.variable_of(name)[0] if kind == "exponent" else "x"]
-            theta[:, i] = np.exp(rng.uniform(*np.log(EXPONENTS), count)) * unit
+            unit = scaling.unit[form.variables_of(name)[0] if kind == "exponent" else "x"]
+            theta[:, i] = np.exp(rng.uniform(np.log(START_EXPONENTS[0]), np.log(START_EXPONENTS[1]), count)) * unit
         if kind == "change":  # a curve steepens or flattens
             theta[:, i] *= rng.choice([-1, 1, 5], count)
     return np.clip(theta, low, high)
 
 
 def project(form: Form, law: Law, log_y: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Starts with the coefficients that fit best, the other parameters as they are: (count, parameters).
+    """Return the starts `theta` (count, parameters) with the coefficients that fit best, all else unchanged.
 
-    Every term that is a coefficient times a function is linear in it, so that the best coefficients follow from the
-    others (variable projection; Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413). Here by least squares of L/y, and
-    not negative: of all sets of terms, the best one whose coefficients are positive.
+    A law is linear in its coefficients, so that the best ones follow from the other parameters (variable projection;
+    Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413). They are those of least squares of L/y, for the best subset of
+    terms whose coefficients are all positive.
     """
     linear = [i for i, kind in enumerate(form.kinds.values()) if kind in ("floor", "coefficient")]
     if len(linear) != len(form.terms):
-        return theta  # Kaplan's two coefficients are inside a power
+        return theta  # the two coefficients of Kaplan's form are inside a power
     bare = theta.copy()
     bare[:, linear] = 0
     logs = [evaluate(bare[:, places])[0] for places, evaluate in law.terms]

@@ -1,13 +1,20 @@
-"""What a table must be for a law to be fitted to it, and the refusals that say why it is not."""
+"""Check a table before and after a law is fitted to it, and refuse it with the reason."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.forms.laws import Form
+from chemscale.scaling.forms.terms import Points, Variables
 
-LONGEST_GAP = 3.0  # decades between neighbouring sizes; more looks like two units
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_GAP = 3.0  # decades between neighbouring sizes; a larger gap looks like two units
 USUAL_GAP = 1.5  # decades, of all other gaps of such a table
-FACTORS = {
+UNIT_FACTORS = {
     1e3: "a factor of 1,000",
     1e6: "a factor of 1,000,000",
     1e9: "a factor of 10⁹",
@@ -15,70 +22,106 @@ FACTORS = {
     23.0605: "eV against kcal/mol",
     627.509: "hartree against kcal/mol",
 }
-NEAR = 0.25  # of log residuals to the log of a factor
+UNIT_TOLERANCE = 0.25  # of a log residual to the log of a unit factor
+MAX_ROWS_NAMED = 5  # in one message
 
 
-def as_variables(form: Form, x: dict[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
-    """`x` as one float array for each variable of the form; a bare array serves a form of one variable."""
-    if not isinstance(x, dict):
-        if len(form.variables) != 1:
-            raise ChemscaleError(f"form {form.name} needs {' and '.join(form.variables)}; one array was given")
-        x = {form.variables[0]: x}
-    if missing := [name for name in form.variables if name not in x]:
-        raise ChemscaleError(f"form {form.name} needs {' and '.join(form.variables)}; {', '.join(missing)} is missing")
-    return {name: np.atleast_1d(np.asarray(x[name], dtype=float)) for name in form.variables}
-
-
-def check_table(form: Form, x: dict[str, np.ndarray], loss: np.ndarray, weights: np.ndarray) -> None:
-    """Raise ChemscaleError, naming column and rows (counted from 0), if a law cannot be fitted to this table."""
-    for name, values in {**x, "loss": loss, "weights": weights}.items():
-        if values.shape != loss.shape:
-            raise ChemscaleError(f"{name} has {len(values)} values, loss has {len(loss)}; there must be one a run")
-        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
-            shown = ", ".join(f"row {row}: {values[row]:g}" for row in bad[:5])
-            raise ChemscaleError(f"{name} must be positive numbers, since laws are fitted in logs; {shown}")
-    seen: dict[tuple, int] = {}
-    for row, key in enumerate(zip(*x.values(), loss, strict=True)):
-        if key in seen:
-            raise ChemscaleError(f"row {row} repeats row {seen[key]} (same x, same loss to the last digit); remove it")
-        seen[key] = row
-    for name, values in x.items():
-        if name != "U" and (distinct := len(np.unique(values))) < 3:
-            raise ChemscaleError(f"{name} has {distinct} distinct values; a power law needs 3 at the least")
-    if "U" in x and not (x["D"] > x["U"]).any():
-        raise ChemscaleError("no run sees an example twice (D > U): the worth of repeats cannot be fitted; use joint")
-    check_gaps(x)
-    distinct = len(np.unique(np.stack(list(x.values())), axis=1).T)
-    if distinct < len(form.parameters):
+def require_columns(table: "pd.DataFrame", columns: list[str], purpose: str) -> None:
+    """Raise ChemscaleError if the table lacks one of the columns that `purpose` ("this fit") needs."""
+    if missing := [name for name in columns if name not in table.columns]:
         raise ChemscaleError(
-            f"{distinct} distinct points cannot give the {len(form.parameters)} numbers of {form.name}"
+            f"{purpose} needs the column {', '.join(missing)}; the table has {', '.join(table.columns)}"
         )
 
 
-def check_gaps(x: dict[str, np.ndarray]) -> None:
-    """Raise ChemscaleError for sizes in two heaps far apart, as when some rows count in millions."""
+def numbers(table: "pd.DataFrame", column: str) -> np.ndarray:
+    """Return a column as floats, (rows,); raise ChemscaleError with row and value if an entry is not a number."""
+    import pandas as pd
+
+    values = pd.to_numeric(table[column], errors="coerce")
+    if len(bad := np.flatnonzero((values.isna() & table[column].notna()).to_numpy())):
+        raise ChemscaleError(f"column {column}, row {bad[0]}: {table[column].iloc[bad[0]]!r} is not a number")
+    return values.to_numpy(dtype=float)
+
+
+def require_positive(columns: Mapping[str, np.ndarray], reason: str = "laws are fitted to logarithms") -> None:
+    """Raise ChemscaleError if values are not positive and finite, naming column and rows (counted from 0)."""
+    for name, values in columns.items():
+        values = np.atleast_1d(np.asarray(values, dtype=float))
+        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
+            shown = ", ".join(f"row {row}: {values[row]:g}" for row in bad[:MAX_ROWS_NAMED])
+            raise ChemscaleError(f"{name} must be positive numbers, since {reason}; {shown}")
+
+
+def as_variables(form: Form, x: Points) -> Variables:
+    """Return `x` as one float array per variable of the form; a bare array serves a form of one variable.
+
+    Raises ChemscaleError if a variable of the form is missing.
+    """
+    needed = f"form {form.name} needs {' and '.join(form.variables)}"
+    if not isinstance(x, Mapping):
+        if len(form.variables) != 1:
+            raise ChemscaleError(f"{needed}; one array was given")
+        x = {form.variables[0]: x}
+    if missing := [name for name in form.variables if name not in x]:
+        raise ChemscaleError(f"{needed}; {', '.join(missing)} is missing")
+    return {name: np.atleast_1d(np.asarray(x[name], dtype=float)) for name in form.variables}
+
+
+def check_table(form: Form, x: Variables, loss: np.ndarray, weights: np.ndarray) -> None:
+    """Check that a law can be fitted to this table; rows are counted from 0.
+
+    Raises ChemscaleError for values that are no losses, sizes or weights, and NotFittable for too few of them.
+    """
+    columns = {**x, "loss": loss, "weights": weights}
+    for name, values in columns.items():
+        if values.shape != loss.shape:
+            raise ChemscaleError(f"{name} has {len(values)} values, loss has {len(loss)}; give one value per run")
+    require_positive(columns)
+    seen: dict[tuple, int] = {}
+    for row, key in enumerate(zip(*x.values(), loss, strict=True)):
+        if key in seen:
+            raise NotFittable(f"row {row} repeats row {seen[key]} (same x, same loss to the last digit); remove it")
+        seen[key] = row
+    for name, values in x.items():
+        if name != "U" and (distinct := len(np.unique(values))) < 3:
+            raise NotFittable(f"{name} has {distinct} distinct values; a power law needs at least 3")
+    if "U" in x and not (x["D"] > x["U"]).any():
+        raise NotFittable(
+            "no run sees an example twice (D > U), so the value of repeats cannot be fitted; use the form joint"
+        )
+    check_gaps(x)
+    distinct = len(np.unique(np.stack(list(x.values())), axis=1).T)
+    if distinct < len(form.parameters):
+        raise NotFittable(
+            f"{distinct} distinct points cannot determine the {len(form.parameters)} parameters of {form.name}"
+        )
+
+
+def check_gaps(x: Variables) -> None:
+    """Raise NotFittable if sizes form two groups far apart, as when some rows count in millions."""
     for name, values in x.items():
         logs = np.unique(np.log10(values))
         gaps = np.diff(logs)
-        if len(gaps) < 3 or gaps.max() < LONGEST_GAP or np.sort(gaps)[-2] > USUAL_GAP:
+        if len(gaps) < 3 or gaps.max() < MAX_GAP or np.sort(gaps)[-2] > USUAL_GAP:
             continue
         place = int(gaps.argmax())
-        raise ChemscaleError(
-            f"{name} jumps from {10 ** logs[place]:.4g} to {10 ** logs[place + 1]:.4g} with nothing between: do "
-            "some rows count in another unit (thousands, millions)? Put them right, or fit the two heaps apart"
+        raise NotFittable(
+            f"{name} has no values between {10 ** logs[place]:.4g} and {10 ** logs[place + 1]:.4g}; are some rows in "
+            "different units (thousands, millions)? Fix them, or fit the two groups separately"
         )
 
 
 def check_residuals(residuals: np.ndarray) -> None:
-    """Raise ChemscaleError if the log residuals (points,) of a robust fit show rows in another unit of loss."""
+    """Raise NotFittable if the log residuals (points,) of a robust fit show rows in another unit of loss."""
     away = np.abs(residuals)
-    logs = np.log(list(FACTORS))
+    logs = np.log(list(UNIT_FACTORS))
     nearest = np.abs(away[:, None] - logs).argmin(axis=1)  # (points,)
-    rows = np.flatnonzero(np.abs(away - logs[nearest]) < NEAR)
-    if len(rows) and np.median(away) < NEAR:
-        shown = ", ".join(map(str, rows[:5]))
-        what = list(FACTORS.values())[nearest[rows[0]]]
-        raise ChemscaleError(
-            f"loss of row {shown} is {what} away from the law of the others: are units mixed up? "
-            "Put them right, or leave the rows out"
+    rows = np.flatnonzero(np.abs(away - logs[nearest]) < UNIT_TOLERANCE)
+    if len(rows) and np.median(away) < UNIT_TOLERANCE:
+        shown = ", ".join(map(str, rows[:MAX_ROWS_NAMED]))
+        factor = list(UNIT_FACTORS.values())[nearest[rows[0]]]
+        raise NotFittable(
+            f"loss of row {shown} is {factor} away from the law of the other rows; are units mixed up? "
+            "Fix these rows, or leave them out"
         )

@@ -1,8 +1,8 @@
-"""The forms of a scaling law, as data: a loss that is a sum of terms, each of which falls with model size or data.
+"""The forms of a scaling law: each is a sum of terms (terms.py) that fall with model size or data.
 
 In logs, log L = logsumexp over the terms' logs u_k(θ). With s_k the share of term k in L, the gradient of log L is
-Σ s_k ∂u_k and its Hessian Σ s_k (∂u_k ∂u_kᵀ + ∂²u_k) minus the gradient's outer product. So one function serves every
-form, and a form is no more than its terms (terms.py).
+Σ s_k ∂u_k and its Hessian is Σ s_k (∂u_k ∂u_kᵀ + ∂²u_k) less the outer product of the gradient. One function therefore
+serves every form.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.forms.terms import BrokenPower, Floor, KaplanTerm, Power, RepeatedData, Scaling, ShiftedPower
-
-Term = Power | Floor | ShiftedPower | BrokenPower | KaplanTerm | RepeatedData
+from chemscale.scaling.forms.terms import (
+    BrokenPower,
+    Evaluation,
+    Floor,
+    KaplanTerm,
+    Power,
+    RepeatedData,
+    Scaling,
+    ShiftedPower,
+    Term,
+    Variables,
+)
 
 
 @dataclass(frozen=True)
 class Form:
-    """A law: its name, its formula as people write it, where it comes from, and its terms."""
+    """A scaling law: its name, its formula as papers write it, its source, and its terms."""
 
     name: str
     formula: str
@@ -27,59 +36,76 @@ class Form:
 
     @property
     def variables(self) -> tuple[str, ...]:
+        """Names of the variables: ("x",) for a curve, ("N", "D") or ("N", "D", "U") for a surface."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.variables))
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each parameter is (coefficient, exponent, floor, …), in the order of a parameter vector."""
+        """Kind of each parameter (coefficient, exponent, floor, …), in the order of a parameter vector θ."""
         return {name: kind for term in self.terms for name, kind in zip(term.parameters, term.kinds, strict=True)}
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names in the order of a parameter vector; terms that share an exponent have one between them."""
+        """Names of the parameters in the order of θ; an exponent that two terms share occurs once."""
         return tuple(self.kinds)
 
     def of_kind(self, *kinds: str) -> tuple[str, ...]:
+        """Return the names of the parameters of these kinds."""
         return tuple(name for name, kind in self.kinds.items() if kind in kinds)
 
     @property
     def exponents(self) -> tuple[str, ...]:
+        """Names of the exponents."""
         return self.of_kind("exponent")
 
     @property
     def floor(self) -> str | None:
-        """Name of the irreducible loss, None for a form without one."""
+        """Name of the irreducible loss; None for a form without one."""
         return next(iter(self.of_kind("floor")), None)
 
-    def variable_of(self, exponent: str) -> tuple[str, ...]:
-        """The variables that an exponent belongs to."""
-        if exponent in KaplanTerm.parameters and any(isinstance(term, KaplanTerm) for term in self.terms):
-            return ({"alpha": "N", "beta": "D"}[exponent],)
-        return tuple(term.variables[0] for term in self.terms if exponent in term.parameters)
+    def variables_of(self, exponent: str) -> tuple[str, ...]:
+        """Return the variables that an exponent belongs to."""
+        owners = [term for term in self.terms if exponent in term.parameters]
+        return tuple(name for term in owners for name in term.variables_of(exponent))
 
-    def scaling(self, x: dict[str, np.ndarray]) -> Scaling:
-        """Centre and unit of every variable; those that share an exponent share their unit."""
+    def scaling(self, x: Variables) -> Scaling:
+        """Return centre and unit of every variable; variables that share an exponent share their unit."""
         logs = {name: np.log(x[name]) for name in self.variables}
         unit = {name: float(values.std()) or 1.0 for name, values in logs.items()}
         for exponent in self.exponents:
-            shared = [unit[name] for name in self.variable_of(exponent)]
-            unit |= dict.fromkeys(self.variable_of(exponent), float(np.mean(shared)))
+            shared = [unit[name] for name in self.variables_of(exponent)]
+            unit |= dict.fromkeys(self.variables_of(exponent), float(np.mean(shared)))
         return Scaling({name: float(values.mean()) for name, values in logs.items()}, unit)
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """θ (..., parameters) as the numbers of the formula: coefficients in units of loss, exponents."""
-        values = {}
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return θ (..., parameters) as the parameters of the formula, each (...)."""
+        values: dict[str, np.ndarray] = {}
         for term in self.terms:
-            values |= term.plain(scaling, theta[..., self.places(term)])
+            values |= term.natural(scaling, theta[..., self.places(term)])
         return {name: values[name] for name in self.parameters}
 
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The parameters, and `a` where the form has it (see `quantity`)."""
+        return (*self.parameters, *(("a",) if {"alpha", "beta"} <= set(self.parameters) else ()))
+
+    def quantity(self, name: str, scaling: Scaling, theta: np.ndarray) -> np.ndarray:
+        """Return a parameter for θ (..., parameters), or `a` = β/(α + β), the exponent of the optimal N in C = 6ND."""
+        values = self.natural(scaling, theta)
+        return compute_exponent(values["alpha"], values["beta"]) if name == "a" else values[name]
+
     def places(self, term: Term) -> list[int]:
-        """Where the term's own parameters are in a parameter vector."""
+        """Return the places of the term's own parameters in θ."""
         return [self.parameters.index(name) for name in term.parameters]
 
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> "Law":
-        """The form at fixed points."""
+    def bind(self, scaling: Scaling, x: Variables) -> "Law":
+        """Return the form at fixed points, as a function of θ."""
         return Law(len(self.parameters), [(self.places(term), term.bind(scaling, x)) for term in self.terms])
+
+
+def compute_exponent(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Return a = β/(α + β): N_opt ∝ C^a for C ∝ ND (Hoffmann et al. 2022, arXiv:2203.15556, eq. 4)."""
+    return beta / np.maximum(alpha + beta, 1e-12)
 
 
 POWER, FLOOR = Power("coefficient", "exponent", "x"), Floor("floor")
@@ -132,9 +158,9 @@ SURFACES = tuple(name for name in FORMS if name not in CURVES)
 
 
 def named_form(name: str) -> Form:
-    """The form called `name`; raise ChemscaleError, listing what there is, if there is none."""
+    """Return the form called `name`; raise ChemscaleError with the known names if there is none."""
     if name not in FORMS:
-        raise ChemscaleError(f"form {name!r}: there is no such scaling law; choose one of {', '.join(FORMS)}")
+        raise ChemscaleError(f"form = {name!r}: unknown scaling law; choose one of {', '.join(FORMS)}")
     return FORMS[name]
 
 
@@ -143,25 +169,25 @@ class Law:
     """A form at fixed points, as a function of θ (batch, parameters)."""
 
     size: int
-    terms: list[tuple[list[int], Callable]]
+    terms: list[tuple[list[int], Callable[[np.ndarray], Evaluation]]]
 
     def log_loss(self, theta: np.ndarray) -> np.ndarray:
-        """log L of the points, (batch, points)."""
+        """Return log L of the points, (batch, points)."""
         return _sum([evaluate(theta[:, places])[0] for places, evaluate in self.terms])[0]
 
     def gradient(self, theta: np.ndarray) -> np.ndarray:
-        """Gradient of log L by θ, (batch, points, parameters)."""
+        """Return the gradient of log L by θ, (batch, points, parameters)."""
         parts = [evaluate(theta[:, places]) for places, evaluate in self.terms]
         return self._gradient(parts, _sum([u for u, _, _ in parts])[1])
 
-    def _gradient(self, parts: list, shares: list[np.ndarray]) -> np.ndarray:
+    def _gradient(self, parts: list[Evaluation], shares: list[np.ndarray]) -> np.ndarray:
         gradient = np.zeros((*shares[0].shape, self.size))
         for (places, _), (_, slope, _), share in zip(self.terms, parts, shares, strict=True):
             gradient[..., places] += share[..., None] * slope
         return gradient
 
     def curvature(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]:
-        """log L (batch, points), its gradient (batch, points, parameters), and a function for Hessians.
+        """Return log L (batch, points), its gradient (batch, points, parameters), and a function for Hessians.
 
         The function takes the first and second derivative of a loss by log L, each (batch, points), and returns the
         Hessian of the loss summed over points, (batch, parameters, parameters).
@@ -174,7 +200,7 @@ class Law:
             total = np.matmul(gradient.transpose(0, 2, 1) * (second - first)[:, None, :], gradient)
             for (places, _), (_, slope, bend), share in zip(self.terms, parts, shares, strict=True):
                 weight = first * share  # (batch, points)
-                if len(slope) == 1:  # the same for all of the batch, as in every plain power term
+                if len(slope) == 1:  # the same for all of the batch, as in every power term
                     outer = (slope[0, :, :, None] * slope[0, :, None, :]).reshape(slope.shape[1], -1)
                     own = (weight @ outer).reshape(len(theta), slope.shape[2], slope.shape[2])
                 else:
@@ -188,7 +214,7 @@ class Law:
 
 
 def _sum(logs: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """log of the sum of exponentials, and the share of each."""
+    """Return the log of the sum of exponentials, and the share of each."""
     if len(logs) == 1:
         return logs[0], [np.ones_like(logs[0])]
     top = np.maximum.reduce(logs)

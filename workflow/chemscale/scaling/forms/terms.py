@@ -1,77 +1,102 @@
-"""The terms a scaling law is summed from, each with exact first and second derivatives.
+"""The terms that a scaling law is a sum of, each with exact first and second derivatives.
 
-A term is exp(u), and u is a function of the logs of the variables and of the term's own few parameters. They are scaled
-so that all are of order one (`Scaling`): coefficients are logs of the term at the centre of the points, exponents are
-multiplied by the spread of the log of their variable. `bind` fixes the points and returns the function
+A term is exp(u), where u is a function of the logs of the variables and of the term's own few parameters. These are
+scaled so that all are of order one (`Scaling`): a coefficient is the log of the term at the centre of the points, an
+exponent is multiplied by the spread of the log of its variable. Every term has
 
-    θ (batch, own) -> u (batch, points), ∂u (batch or 1, points, own), ∂²u (batch, points, own, own), None for zero
+* `parameters`, the names of its entries of θ, and `kinds`, what each of them is, in the same order
+* `variables`, the names of the variables that it depends on
+* `bind(scaling, x)`, which fixes the points `x` (one array (points,) per variable) and returns the function
+  θ (batch, own) -> u (batch, points), ∂u (batch or 1, points, own), ∂²u (batch, points, own, own) or None for zero
+* `natural(scaling, theta)`, which returns the parameters of the formula for θ (..., own), each (...)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+Variables = dict[str, np.ndarray]  # one array (points,) per variable
+Points = Mapping[str, np.ndarray] | Mapping[str, float] | np.ndarray  # a bare array serves a form of one variable
+VARIABLE_FIELDS = ("variable", "seen", "distinct")
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Centre and unit of each log x, fixed by the points fitted."""
+    """Centre and unit of the log of each variable, fixed by the points fitted."""
 
     centre: dict[str, float]
     unit: dict[str, float]
 
-    def scaled(self, x: dict[str, np.ndarray], name: str) -> np.ndarray:
-        """(log x − centre) / unit, (points,)."""
+    def scaled(self, x: Variables, name: str) -> np.ndarray:
+        """Return (log x − centre) / unit, (points,)."""
         return (np.log(x[name]) - self.centre[name]) / self.unit[name]
 
 
-@dataclass(frozen=True)
-class Floor:
-    """The irreducible loss: u = c."""
+class Term:
+    """What all terms have; a field of a term names a parameter, or one of the variables of VARIABLE_FIELDS."""
 
-    coefficient: str
-    kinds = ("floor",)
-    variables = ()
-    exponent = None
+    kinds: tuple[str, ...]
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        return (self.coefficient,)
+        """Names of the term's entries of θ."""
+        return tuple(name for field, name in vars(self).items() if field not in VARIABLE_FIELDS)
 
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the columns that the term depends on."""
+        return tuple(name for field, name in vars(self).items() if field in VARIABLE_FIELDS)
+
+    def variables_of(self, exponent: str) -> tuple[str, ...]:
+        """Return the variables that an exponent of the term belongs to."""
+        return self.variables[:1]
+
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Fix the points `x`; see the head of this module."""
+        raise NotImplementedError
+
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the parameters of the formula; see the head of this module."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Floor(Term):
+    """The irreducible loss E: u = c, with c = log E."""
+
+    coefficient: str
+    kinds = ("floor",)
+
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u, the same at every point, with slope 1."""
         points = len(next(iter(x.values())))
         slope = np.ones((1, points, 1))
         return lambda theta: (np.broadcast_to(theta, (len(theta), points)), slope, None)
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the floor in units of loss."""
         return {self.coefficient: np.exp(theta[..., 0])}
 
 
 @dataclass(frozen=True)
-class Power:
-    """A x^-α: u = c − αz with z the scaled log x."""
+class Power(Term):
+    """A x^-α: u = c − αz, with z the scaled log x."""
 
     coefficient: str
     exponent: str
     variable: str
     kinds = ("coefficient", "exponent")
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        return (self.coefficient, self.exponent)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        return (self.variable,)
-
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u = c − αz, which is linear in both parameters."""
         z = scaling.scaled(x, self.variable)
         slope = np.stack([np.ones_like(z), -z], axis=1)  # (points, 2)
         return lambda theta: (theta @ slope.T, slope[None], None)
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return A, in units of loss at x = 1, and α."""
         alpha = theta[..., 1] / scaling.unit[self.variable]
         return {
             self.coefficient: np.exp(theta[..., 0] + alpha * scaling.centre[self.variable]),
@@ -80,8 +105,8 @@ class Power:
 
 
 @dataclass(frozen=True)
-class ShiftedPower:
-    """A (x + x₀)^-α: a power law that begins at x ≈ x₀. The third parameter is log x₀ from the centre."""
+class ShiftedPower(Term):
+    """A (x + x₀)^-α: a power law that begins at x ≈ x₀. The third entry of θ is log x₀ less the centre of log x."""
 
     coefficient: str
     exponent: str
@@ -89,15 +114,8 @@ class ShiftedPower:
     variable: str
     kinds = ("coefficient", "exponent", "shift")
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        return (self.coefficient, self.exponent, self.shift)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        return (self.variable,)
-
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u = c − α log(x + x₀), with x₀ in units of the centre of x."""
         unit = scaling.unit[self.variable]
         w = np.log(x[self.variable]) - scaling.centre[self.variable]  # (points,)
 
@@ -113,7 +131,8 @@ class ShiftedPower:
 
         return evaluate
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return A, α, and x₀ in units of x."""
         centre = scaling.centre[self.variable]
         alpha = theta[..., 1] / scaling.unit[self.variable]
         return {
@@ -124,10 +143,10 @@ class ShiftedPower:
 
 
 @dataclass(frozen=True)
-class BrokenPower:
-    """b x^-c₀ (1 + (x/d)^(1/f))^(-c₁f): the exponent goes from c₀ to c₀ + c₁ around x = d; small f, a sharp break.
+class BrokenPower(Term):
+    """b x^-c₀ (1 + (x/d)^(1/f))^(-c₁f): the exponent changes from c₀ to c₀ + c₁ around x = d; a small f is sharp.
 
-    Parameters: c, c₀ and c₁ as exponents, the scaled log d, and log of f over the unit of log x.
+    θ is c, the scaled exponents c₀ and c₁, the scaled log d, and the log of f over the unit of log x.
     """
 
     coefficient: str
@@ -138,15 +157,8 @@ class BrokenPower:
     variable: str
     kinds = ("coefficient", "exponent", "change", "break", "width")
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        return (self.coefficient, self.exponent, self.change, self.place, self.width)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        return (self.variable,)
-
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u = c − c₀z − c₁f log(1 + exp((z − d)/f)), with z, d and f scaled."""
         z = scaling.scaled(x, self.variable)  # (points,)
 
         def evaluate(theta: np.ndarray) -> Evaluation:
@@ -168,7 +180,8 @@ class BrokenPower:
 
         return evaluate
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return b, c₀, c₁, d in units of x, and f as the formula has them."""
         unit, centre = scaling.unit[self.variable], scaling.centre[self.variable]
         exponent = theta[..., 1] / unit
         return {
@@ -181,18 +194,22 @@ class BrokenPower:
 
 
 @dataclass(frozen=True)
-class KaplanTerm:
+class KaplanTerm(Term):
     """((A/N)^(α/β) + B/D)^β: u = β·log(Σ exp(v/β)) with v₁ = a − αz_N and v₂ = b − βz_D.
 
-    a and b are α log(A/N) and β log(B/D) at the centre, the logs of what each alone would leave of the loss.
+    a and b are α log(A/N) and β log(B/D) at the centre of the points: the log loss if the other were unlimited.
     """
 
     kinds = ("coefficient", "coefficient", "exponent", "exponent")
     parameters = ("A", "B", "alpha", "beta")
     variables = ("N", "D")
-    exponent = "alpha"
 
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    def variables_of(self, exponent: str) -> tuple[str, ...]:
+        """Return the variables that an exponent of the term belongs to."""
+        return {"alpha": ("N",), "beta": ("D",)}[exponent]
+
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u = β log(exp(v₁/β) + exp(v₂/β)), with β at least 1e-9."""
         z = np.stack([scaling.scaled(x, name) for name in self.variables])  # (2, points)
         unit = scaling.unit["D"]
         along = np.zeros((2, z.shape[1], 4))  # ∂v by the parameters
@@ -221,7 +238,8 @@ class KaplanTerm:
 
         return evaluate
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return A and B in units of N and D (at most e^700), α and β."""
         values = {}
         for place, (coefficient, exponent, variable) in enumerate((("A", "alpha", "N"), ("B", "beta", "D"))):
             values[exponent] = theta[..., 2 + place] / scaling.unit[variable]
@@ -231,41 +249,35 @@ class KaplanTerm:
 
 
 @dataclass(frozen=True)
-class RepeatedData:
+class RepeatedData(Term):
     """B D'^-β with D' = U (1 + R*(1 − exp(−R/R*))): of D examples seen U are distinct, seen R = D/U − 1 times again.
 
-    A repetition is worth less and less, R* is where it has lost most of its worth. The third parameter is log R*.
+    Each repetition adds less than the one before; after R* repetitions most of the gain is used up. The third entry
+    of θ is log R*.
     """
 
     coefficient: str
     exponent: str
-    worth: str
+    repeats: str
     seen: str
     distinct: str
     kinds = ("coefficient", "exponent", "repeats")
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        return (self.coefficient, self.exponent, self.worth)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        return (self.seen, self.distinct)
-
-    def bind(self, scaling: Scaling, x: dict[str, np.ndarray]) -> Callable[[np.ndarray], Evaluation]:
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u = c − β log D', where U is at most D."""
         unit = scaling.unit[self.seen]
         distinct = np.minimum(x[self.distinct], x[self.seen])
         repeats = x[self.seen] / distinct - 1  # (points,)
         z = (np.log(distinct) - scaling.centre[self.seen]) / unit
 
         def evaluate(theta: np.ndarray) -> Evaluation:
-            c, beta, log_worth = theta.T[..., None]  # each (batch, 1)
-            worth = np.exp(log_worth)
-            q = repeats / worth
+            c, beta, log_repeats = theta.T[..., None]  # each (batch, 1)
+            scale = np.exp(log_repeats)  # R*
+            q = repeats / scale
             left = np.exp(-q)
-            gain = 1 + worth * (1 - left)  # D'/U
-            first = worth * (1 - left * (1 + q)) / gain  # of log gain by log R*
-            second = (worth * (1 - left * (1 + q + q**2))) / gain - first**2
+            gain = 1 + scale * (1 - left)  # D'/U
+            first = scale * (1 - left * (1 + q)) / gain  # of log gain by log R*
+            second = (scale * (1 - left * (1 + q + q**2))) / gain - first**2
             t = z + np.log(gain) / unit
             slope = np.stack([np.ones_like(t), -t, -beta * first / unit], axis=2)
             bend = np.zeros((*t.shape, 3, 3))
@@ -275,10 +287,11 @@ class RepeatedData:
 
         return evaluate
 
-    def plain(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return B, β, and R* in passes over the data."""
         beta = theta[..., 1] / scaling.unit[self.seen]
         return {
             self.coefficient: np.exp(theta[..., 0] + beta * scaling.centre[self.seen]),
             self.exponent: beta,
-            self.worth: np.exp(theta[..., 2]),
+            self.repeats: np.exp(theta[..., 2]),
         }

@@ -1,41 +1,43 @@
-"""Intervals of a fitted law by bootstrap: of runs, or of groups of runs.
+"""Intervals of a fitted law by bootstrap: tables like the one fitted are drawn, and each is fitted again.
 
 Three ways to draw:
 
 * **residual** (without groups; for a designed grid of few sizes, where resampling runs would often leave two sizes):
-  log losses are drawn as law + noise. Noise is the law's own residuals, resampled, at a level that is itself drawn from
-  its sampling distribution, σ*² = Σ r² / χ²_ν with ν = runs − parameters. That widens five points as Student's t does,
-  where a plain residual bootstrap is too narrow. It assumes that the form is right and that the noise of log loss is
-  independent between runs and the same at all sizes.
+  log losses are drawn as law + noise. The noise is the residuals of the law, resampled, at a level that is itself drawn
+  from its sampling distribution, σ*² = Σ r² / χ²_ν with ν = runs − parameters. That widens the intervals of five points
+  as Student's t does, where a plain residual bootstrap is too narrow. It assumes that the form is right, and that the
+  noise of log loss is independent between runs and equal at all sizes.
 * **cases** (with twelve groups or more; large tables, checkpoints of the same run): whole groups are drawn with
   replacement, which assumes nothing about the noise. A draw that cannot be fitted (fewer than 3 values of a variable,
   fewer distinct points than parameters) is drawn again and counted in `redrawn`.
-* **wild** (with fewer groups): log losses are law + the law's own residuals, those of one group multiplied by one
-  random number of mean 0 and variance 1 (six points; Webb 2023, Can. J. Econ. 56, 839), and scaled as above. Groups
-  that share their luck stay together, and all sizes stay in the table.
+* **wild** (with fewer groups): log losses are law + residuals, those of one group multiplied by one random number of
+  mean 0 and variance 1 (six points; Webb 2023, Can. J. Econ. 56, 839), and scaled as above. Residuals that groups share
+  stay together, and all sizes stay in the table.
 
 Measured coverage of the 90 % intervals, 84 to 94 %: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower
-where the form is wrong: a power law through a curve with a floor is sure of a wrong exponent.
+where the form is wrong: a power law through a curve with a floor gives a narrow interval around a wrong exponent.
 """
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import NotFittable
 from chemscale.progress import progress
 from chemscale.scaling.fitting.fit import Fit
-from chemscale.scaling.fitting.newton import FOR_DRAWS, minimise
+from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.starts import project, random_starts
+from chemscale.scaling.forms.terms import Points
 
-RESCUES = 3  # random starts of every draw beside the fit itself: a draw may have its optimum in another basin
-TRIES = 100
+RANDOM_STARTS = 3  # of every draw, beside the fit itself: a draw may have its optimum in another basin
+MAX_REDRAWS = 100  # of one draw
 DRAWS_AT_ONCE = 100
-MANY_DRAWS = 1000  # are worth a line of progress
-LEAST_GROUPS = 5  # with three, a parameter that differs between groups alone gets a false narrow interval
-GROUPS_FOR_CASES = 12  # below, draws of whole groups leave too few sizes
-WEBB = np.sqrt([0.5, 1.0, 1.5])
+MIN_DRAWS_FOR_PROGRESS = 1000
+MIN_GROUPS = 5  # with three, a parameter that only differs between groups gets a narrow interval that is wrong
+MIN_GROUPS_FOR_CASES = 12  # with fewer, draws of whole groups leave too few sizes
+WEBB_WEIGHTS = np.sqrt([0.5, 1.0, 1.5])
 
 
 @dataclass(frozen=True)
@@ -45,62 +47,65 @@ class Bootstrap:
     fit: Fit
     method: str  # "residual", "cases" or "wild"
     theta: np.ndarray  # (draws, parameters)
-    noise: np.ndarray  # (draws,) level of each draw's noise over that of the fit's residuals
+    noise: np.ndarray  # (draws,) noise of each draw over that of the residuals
     seed: int
     redrawn: int = 0
 
     def draws_of(self, name: str) -> np.ndarray:
-        """Draws of one parameter of the formula, or of `a` = β/(α + β), the exponent of N in compute."""
-        values = self.fit.form.plain(self.fit.scaling, self.theta)
-        if name == "a":
-            return values["beta"] / np.maximum(values["alpha"] + values["beta"], 1e-12)
-        return values[name]
+        """Return the draws of one parameter of the formula, or of `a`: (draws,)."""
+        return self.fit.quantity(name, self.theta)
 
     def interval(self, name: str, confidence: float) -> tuple[float, float]:
-        """Interval of one parameter, or of `a`."""
-        return _quantiles(self.draws_of(name), confidence)
+        """Return the interval of one parameter, or of `a`."""
+        low, high = quantile_interval(self.draws_of(name), confidence)
+        return float(low), float(high)
 
-    def band(self, x, confidence: float, runs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest loss at `x` (points,): of the law, or, with `runs`, of the mean of so many new runs."""
+    def band(self, x: Points, confidence: float, runs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return lowest and highest loss at `x`, each (points,): of the law, or of the mean of `runs` new runs."""
         losses = self.fit.predict_many(x, self.theta)  # (draws, points)
         if runs:
             rng = np.random.default_rng([self.seed, 1])
             residuals = _centred(self.fit)
             noise = rng.choice(residuals, (*losses.shape, runs)) * self.noise[:, None, None]
             losses = losses * np.exp(noise).mean(axis=2)
-        return _quantiles(losses, confidence)
+        low, high = quantile_interval(losses, confidence)
+        return low, high
 
 
-def _quantiles(draws: np.ndarray, confidence: float):
+def quantile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
+    """Return the ends between which the share `confidence` of the draws (draws, …) lies: (2, …)."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    return (float(low), float(high)) if draws.ndim == 1 else (low, high)
+    return np.quantile(draws, [tail, 1 - tail], axis=0)
 
 
 def _centred(fit: Fit) -> np.ndarray:
-    residuals = -fit.residuals  # observed over law
-    return residuals - residuals.mean()
+    """Return observed over fitted log losses, less their mean: (points,)."""
+    return fit.residuals.mean() - fit.residuals
 
 
-def _refit(fit: Fit, log_y, weights, rng) -> np.ndarray:
-    """Best θ of every draw; `log_y` and `weights` are (draws or 1, points)."""
+def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the best θ of every draw, (draws, parameters); `log_y` and `weights` are (draws or 1, points)."""
     law, log_loss = fit.form.bind(fit.scaling, fit.x), np.log(fit.loss)[None]
-    low, high = fit.bounds()
+    low, high = fit.bounds
     draws = max(len(log_y), len(weights))
     spread = [np.broadcast_to(values, (draws, values.shape[1])) for values in (log_y, weights)]
     thetas = []
-    with progress(draws, f"bootstrap of {fit.form.name}", "draws") if draws >= MANY_DRAWS else nullcontext() as tick:
+    with (
+        progress(draws, f"bootstrap of {fit.form.name}", "draws")
+        if draws >= MIN_DRAWS_FOR_PROGRESS
+        else nullcontext() as tick
+    ):
         for first in range(0, draws, DRAWS_AT_ONCE):
             here = [values[first : first + DRAWS_AT_ONCE] for values in spread]
             count = len(here[0])
             start = np.tile(fit.theta, (count, 1))
-            options = {"weights": here[1], "smooth": False, **FOR_DRAWS}
-            theta, value = minimise(law, here[0], start, low, high, fit.objective, **options)
-            # one term alone is a line in logs: a convex problem, with one optimum
-            for _ in range(0 if fit.form.name == "power" else RESCUES):
+            refit = partial(minimise, weights=here[1], smooth=False, rough=True)
+            theta, value = refit(law, here[0], start, low, high, fit.objective)
+            # the form of one term is a line in logs, which has one optimum
+            for _ in range(0 if fit.form.name == "power" else RANDOM_STARTS):
                 start = random_starts(fit.form, fit.scaling, fit.x, log_loss, count, rng)
                 start = project(fit.form, law, log_loss, start)
-                other, other_value = minimise(law, here[0], start, low, high, fit.objective, **options)
+                other, other_value = refit(law, here[0], start, low, high, fit.objective)
                 better = other_value < value
                 theta[better], value[better] = other[better], other_value[better]
             thetas.append(theta)
@@ -110,21 +115,21 @@ def _refit(fit: Fit, log_y, weights, rng) -> np.ndarray:
 
 
 def _degrees(fit: Fit) -> int:
-    """Degrees of freedom left to the noise."""
-    free = len(fit.theta) - len(fit.certificate["at_bounds"])
+    """Return the degrees of freedom that are left to the noise."""
+    free = len(fit.theta) - len(fit.diagnostics["at_bounds"])
     left = len(fit.loss) - free
     if left < 1:
-        raise ChemscaleError(
-            f"{len(fit.loss)} runs for the {free} numbers of {fit.form.name} leave nothing to judge the noise by; "
-            "add sizes or seeds, or fit a form with fewer numbers"
+        raise NotFittable(
+            f"{len(fit.loss)} runs cannot determine the {free} parameters of {fit.form.name} and the noise; "
+            "add sizes or seeds, or fit a form with fewer parameters"
         )
     return left
 
 
 def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | None = None) -> Bootstrap:
-    """Draw tables like the one fitted, and fit each; `groups` (points,) names what is drawn together.
+    """Draw tables like the one fitted, and fit each; `groups` (points,) names the rows that are drawn together.
 
-    Raises ChemscaleError if no noise can be estimated, or if the groups are too few to be drawn from.
+    Raises NotFittable if the noise cannot be estimated, or if there are too few groups to draw from.
     """
     rng = np.random.default_rng([seed, 0])
     left = _degrees(fit)
@@ -135,13 +140,13 @@ def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | No
         theta = _refit(fit, np.log(fit.predict(fit.x)) + noise, fit.weights[None], rng)
         return Bootstrap(fit, "residual", theta, level, seed)
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < LEAST_GROUPS:
-        raise ChemscaleError(
-            f"{len(names)} groups are too few to resample, {LEAST_GROUPS} are the least; leave the groups out, then "
-            "residuals are resampled"
+    if len(names) < MIN_GROUPS:
+        raise NotFittable(
+            f"{len(names)} groups are too few to resample; give at least {MIN_GROUPS}, or leave the groups out to "
+            "resample residuals"
         )
-    if len(names) < GROUPS_FOR_CASES:
-        signs = rng.choice(np.concatenate([-WEBB, WEBB]), (draws, len(names)))[:, index]
+    if len(names) < MIN_GROUPS_FOR_CASES:
+        signs = rng.choice(np.concatenate([-WEBB_WEIGHTS, WEBB_WEIGHTS]), (draws, len(names)))[:, index]
         theta = _refit(fit, np.log(fit.predict(fit.x)) + _centred(fit) * signs * level[:, None], fit.weights[None], rng)
         return Bootstrap(fit, "wild", theta, level, seed)
     weights, redrawn = _draw_groups(fit, index, draws, rng)
@@ -149,8 +154,8 @@ def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | No
     return Bootstrap(fit, "cases", theta, level, seed, redrawn)
 
 
-def _draw_groups(fit: Fit, index: np.ndarray, draws: int, rng) -> tuple[np.ndarray, int]:
-    """How often each run is in each draw (draws, points), and how many draws were thrown away."""
+def _draw_groups(fit: Fit, index: np.ndarray, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return how often each run is in each draw (draws, points), and how many draws were thrown away."""
     count = index.max() + 1
     codes = np.stack([np.unique(values, return_inverse=True)[1] for values in fit.x.values()])
 
@@ -161,14 +166,14 @@ def _draw_groups(fit: Fit, index: np.ndarray, draws: int, rng) -> tuple[np.ndarr
 
     weights, redrawn = np.empty((draws, len(index))), 0
     for draw in range(draws):
-        for _ in range(TRIES):
+        for _ in range(MAX_REDRAWS):
             weights[draw] = np.bincount(rng.integers(count, size=count), minlength=count)[index]
             if can_be_fitted(weights[draw]):
                 break
             redrawn += 1
         else:
-            raise ChemscaleError(
-                f"draws of the {count} groups leave too few sizes for {fit.form.name}; leave the groups out, then "
-                "residuals are resampled"
+            raise NotFittable(
+                f"draws of the {count} groups leave too few sizes for {fit.form.name}; leave the groups out to "
+                "resample residuals"
             )
     return weights, redrawn

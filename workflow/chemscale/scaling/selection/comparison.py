@@ -48,7 +48,9 @@ def _exponents(a: Fit, b: Fit, thetas, confidence: float) -> dict:
     if a.form.name != b.form.name:
         reason = f"an exponent of {a.form.name} and one of {b.form.name} mean different things; fit the same form"
         return {"difference": None, "interval": None, "excludes_0": None, "reason": reason}
-    first, second = (fit.form.plain(fit.scaling, theta)["exponent"] for fit, theta in zip((a, b), thetas, strict=True))
+    first, second = (
+        fit.form.natural(fit.scaling, theta)["exponent"] for fit, theta in zip((a, b), thetas, strict=True)
+    )
     difference = first - second
     ends = interval(difference[1:], confidence)
     return {"difference": float(difference[0]), "interval": ends, "excludes_0": not ends[0] <= 0 <= ends[1]}

@@ -184,7 +184,7 @@ def _fits(x: np.ndarray, loss: np.ndarray) -> dict[str, Fit]:
 
 def _squares(fit: Fit) -> float:
     """Sum of squares of the log residuals, of rounding at the least."""
-    return max(2 * fit.certificate["objective"], 1e-20 * len(fit.loss))
+    return max(2 * fit.diagnostics["objective"], 1e-20 * len(fit.loss))
 
 
 def _richest(fits: dict[str, Fit]) -> Fit:

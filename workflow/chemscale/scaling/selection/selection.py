@@ -16,14 +16,13 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import Fit, fit_law
 from chemscale.scaling.fitting.objectives import SMOOTH_DELTA
-from chemscale.scaling.fitting.validation import as_variables
+from chemscale.scaling.fitting.validation import as_variables, require_positive
 from chemscale.scaling.forms.laws import named_form
-from chemscale.scaling.inference.information_criteria import aicc, bic
 
 STARTS = 24
 LEVELS = 8  # windows along a variable; with more distinct values, runs are grouped in so many groups of equal number
 ROUNDING = 1e-6  # of a log loss: forecasts this good are equally good
-CRITERIA = {"aicc": aicc, "bic": bic}
+CRITERIA = {"aicc": Fit.aicc, "bic": Fit.bic}
 RULE = (
     "lowest root mean square of the log errors of forecasts over expanding windows, all windows equal; a form that "
     "could not be fitted in some is compared with the reference form in the others; of forms within half a standard "
@@ -59,8 +58,9 @@ def select(
     along = dict(x)
     if compute is not None:
         along["C"] = np.atleast_1d(np.asarray(compute, dtype=float))
-        if along["C"].shape != loss.shape or not (np.isfinite(along["C"]) & (along["C"] > 0)).all():
-            raise ChemscaleError(f"compute must be one positive number for each of the {len(loss)} runs")
+        if along["C"].shape != loss.shape:
+            raise ChemscaleError(f"compute has {len(along['C'])} values, loss has {len(loss)}; give one value per run")
+        require_positive({"compute": along["C"]}, "windows grow along it in logarithms")
     windows = [_judge(window, forms, x, loss, delta) for window in expanding_windows(along)]
     windows = [window for window in windows if window["errors"]]
 
@@ -100,7 +100,7 @@ def common_delta(forms: Sequence[str], x: dict[str, np.ndarray], loss: np.ndarra
             fit = fit_law(name, x, loss, starts=STARTS)
         except ChemscaleError:
             continue
-        if np.isfinite(aicc(fit)):
+        if np.isfinite(fit.aicc()):
             return fit.delta
     return SMOOTH_DELTA
 
@@ -178,7 +178,7 @@ def _fit_all(forms, x, loss, delta: float) -> tuple[dict[str, Fit], dict[str, st
 
 def _criteria(fits: dict[str, Fit], rule: str) -> dict[str, float]:
     """AICc or BIC of the forms that leave runs to judge the noise by (where AICc is finite)."""
-    return {name: float(CRITERIA[rule](fit)) for name, fit in fits.items() if np.isfinite(aicc(fit))}
+    return {name: float(CRITERIA[rule](fit)) for name, fit in fits.items() if np.isfinite(fit.aicc())}
 
 
 def _lowest(values: dict[str, float]) -> str | None:
