@@ -17,10 +17,11 @@ import torch
 from interleaved import Window, interleave, rates, ratio
 from language_corpus import corpus
 
-from chemscale.training.callbacks import Checkpointing, Evaluation
-from chemscale.training.checkpoints import Ledger
-from chemscale.training.loop import Cell, fit
-from chemscale.training.run import make_task
+from chemscale.training.attempts import Attempts
+from chemscale.training.checkpoints import Checkpointing
+from chemscale.training.evaluation import Evaluation
+from chemscale.training.loop import TrainingModule, fit
+from chemscale.training.tasks import make_task
 
 WIDTH = 32
 BATCHES = (320, 1200)  # tokens: the default study's, the default
@@ -88,8 +89,8 @@ def lightning(wanted: dict) -> Stamped:
     task = make_task(wanted)
     stamped = stamp(task)
     with tempfile.TemporaryDirectory() as state:
-        checkpointing = Checkpointing(Path(state), "", 1e9, Ledger(Path(state)))
-        fit(Cell(task), Evaluation(1, 9), checkpointing, resume=None)
+        checkpointing = Checkpointing(Path(state), "", 1e9, Attempts(Path(state)))
+        fit(TrainingModule(task, Evaluation(1, 9)), checkpointing, resume=None)
     return stamped
 
 
@@ -97,7 +98,7 @@ def bare(wanted: dict) -> Stamped:
     """Train by a loop of five lines."""
     task = make_task(wanted)
     stamped = stamp(task)
-    optimiser = Cell(task).configure_optimizers()["optimizer"]
+    optimiser = TrainingModule(task, Evaluation(1, 9)).configure_optimizers()["optimizer"]
     for parts in islice(task.batches(first=0), wanted["training"]["steps"]["minimum"]):
         optimiser.zero_grad()
         for part in parts:

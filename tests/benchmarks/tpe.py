@@ -19,8 +19,8 @@ from chemscale import study
 from chemscale.config.complete import complete
 from chemscale.processes import one_thread
 from chemscale.tuning.calibration import CANDIDATES, calibrate
-from chemscale.tuning.elimination import judged
-from chemscale.tuning.learning_rate_rule import rate_rule, rule_rate
+from chemscale.tuning.elimination import with_predictions
+from chemscale.tuning.learning_rate_rule import fit_lr_rule, lr_from_rule
 from chemscale.tuning.sweep import run_trial, tune
 
 ROOT = Path(__file__).parents[2]
@@ -62,14 +62,14 @@ def compare(settings: dict) -> dict:
     stopped = [(few, all_) for few, all_ in zip(sweep["trials"], full, strict=True) if few["status"] == "stopped"]
     inside = [few["predicted_low"] <= all_["validation_loss"] <= few["predicted_high"] for few, all_ in stopped]
     row["in interval"] = f"{sum(inside)}/{len(inside)}"
-    rules = {"": sweep["rule"], " full": rate_rule(judged(known)[0])}
+    rules = {"": sweep["rule"], " full": fit_lr_rule(with_predictions(known)[0])}
     for width in plan["widths"]:
         best = min(t["validation_loss"] for t in full if t["width"] == width and t["status"] == "finished")
         kept = [t["validation_loss"] for t in sweep["trials"] if t["width"] == width and t["status"] == "finished"]
         row[f"best w{width}"] = min(kept) / best - 1
         for name, rule in rules.items():
             row[f"rule{name} w{width}"] = (
-                whole_trial(settings, width, rule_rate(rule, width, settings["training"].get("batch_tokens")))[
+                whole_trial(settings, width, lr_from_rule(rule, width, settings["training"].get("batch_tokens")))[
                     "validation_loss"
                 ]
                 / best

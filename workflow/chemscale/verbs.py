@@ -73,18 +73,20 @@ def tune(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    from chemscale.training.launch import become_torchrun, launched
+    from chemscale.training.distributed import exec_torchrun, launched
 
     with gpus(options.gpus):
         checkpoints = options.checkpoints or options.out.with_name(options.out.name + ".checkpoints")
         if options.gpus > 1 and not launched():
             where = ["--out", options.out, "--checkpoints", checkpoints, "--gpus", options.gpus]
             where += ["--checkpoint-seconds", options.checkpoint_seconds]
-            become_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
+            exec_torchrun(options.gpus, _settings(options), checkpoints, [str(argument) for argument in where])
         from chemscale.training.run import train_cell
+        from chemscale.tuning.learning_rate_rule import resolve_learning_rate
 
         with _interruptible("train"):
-            metrics = train_cell(_settings(options), options.out, checkpoints, options.checkpoint_seconds)
+            settings = resolve_learning_rate(_settings(options))
+            metrics = train_cell(settings, options.out, checkpoints, options.checkpoint_seconds)
         LOG.info(f"{options.out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}")
 
 

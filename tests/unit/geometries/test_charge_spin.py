@@ -26,7 +26,8 @@ from chemscale.geometries.xtb import single_point
 from chemscale.simulation.calculator import PotentialCalculator
 from chemscale.simulation.evaluate import evaluate
 from chemscale.simulation.relaxation import write_minima
-from chemscale.training.run import make_task, train_cell
+from chemscale.training.run import train_cell
+from chemscale.training.tasks import make_task
 
 SHIFT = 5.0  # eV, what a charge adds to a molecule of springs
 

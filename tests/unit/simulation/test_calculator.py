@@ -14,7 +14,7 @@ from chemscale.cli import main
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.store import open_geometries
 from chemscale.simulation.calculator import PotentialCalculator
-from chemscale.training.run import make_task
+from chemscale.training.tasks import make_task
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from chemscale.simulation.predict import energies_and_forces
 from chemscale.simulation.relaxation import aligned_rmsd, write_minima
 from chemscale.simulation.simulate import run_dynamics, simulate, summarise
 from chemscale.simulation.stability import broken, drift, find_bonds
-from chemscale.training.run import make_task
+from chemscale.training.tasks import make_task
 
 NAMES = ("CH3CH2OH", "CH4", "H2O")
 

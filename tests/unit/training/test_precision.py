@@ -7,13 +7,14 @@ import torch
 
 from chemscale.files import read_json
 from chemscale.training import precision
-from chemscale.training.run import make_task, train_cell
+from chemscale.training.run import train_cell
+from chemscale.training.tasks import make_task
 
 ARM = pytest.mark.parametrize("arm", ["language"])
 
 
 def probing(settings, monkeypatch, worth=0.0):
-    monkeypatch.setattr(precision, "WORTH", worth)
+    monkeypatch.setattr(precision, "MIN_SECONDS_TO_PROBE", worth)
     settings["training"]["precision"] = "probe"
     return make_task(settings)
 
@@ -50,7 +51,7 @@ def test_bfloat16_trains_to_nearly_the_loss_of_float32(arm, cell_settings, tmp_p
 def test_a_probe_takes_what_is_faster_and_agrees(arm, bfloat16, chosen, cell_settings, tmp_path, monkeypatch):
     task = probing(cell_settings, monkeypatch)
     timed(monkeypatch, bfloat16)
-    settled = precision.settle_precision(task, 100, tmp_path)
+    settled = precision.choose_precision(task, 100, tmp_path)
     assert settled["precision"] == chosen and not settled["compiled"]
     assert [t["precision"] for t in settled["probe"]] == ["float32", "bfloat16"]
 
@@ -59,10 +60,10 @@ def test_a_probe_takes_what_is_faster_and_agrees(arm, bfloat16, chosen, cell_set
 def test_a_choice_outlives_a_restart(arm, cell_settings, tmp_path, monkeypatch):
     task = probing(cell_settings, monkeypatch)
     calls = timed(monkeypatch, (0.5, 2.0))
-    first = precision.settle_precision(task, 100, tmp_path)
+    first = precision.choose_precision(task, 100, tmp_path)
     count = len(calls)
     timed(monkeypatch, (2.0, 2.0))
-    assert precision.settle_precision(task, 100, tmp_path) == first and len(calls) == count
+    assert precision.choose_precision(task, 100, tmp_path) == first and len(calls) == count
 
 
 @ARM
@@ -76,8 +77,8 @@ def test_short_runs_are_not_probed_and_say_so(arm, cell_settings, tmp_path, monk
 @ARM
 def test_a_probe_leaves_the_run_as_it_was(arm, cell_settings, tmp_path, monkeypatch):
     plain = train_cell(cell_settings, tmp_path / "plain", tmp_path / "plain-state")
-    monkeypatch.setattr(precision, "WORTH", 0.0)
-    monkeypatch.setattr(precision, "GAIN", 0.0)  # float32 stays
+    monkeypatch.setattr(precision, "MIN_SECONDS_TO_PROBE", 0.0)
+    monkeypatch.setattr(precision, "MAX_TIME_RATIO", 0.0)  # float32 stays
     cell_settings["training"]["precision"] = "probe"
     probed = train_cell(cell_settings, tmp_path / "probed", tmp_path / "probed-state")
     assert all(trial["step_seconds"] > 0 for trial in probed["probe"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chemscale.training.schedule import count_plateaus, rate_factor, step_budget, without_gain
+from chemscale.training.schedule import count_plateaus, evaluations_without_gain, lr_factor, step_budget
 
 STEPS = {"per_sqrt_example": 32, "epochs": 5, "minimum": 400, "maximum": 5000}
 
@@ -20,22 +20,22 @@ def test_large_data_is_seen_for_whole_epochs():
 
 
 def test_cosine_rises_to_its_peak_and_falls_to_zero():
-    factors = [rate_factor(step, 100, 0.1, "cosine") for step in range(101)]
+    factors = [lr_factor(step, 100, 0.1, "cosine") for step in range(101)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == 1.0 == factors[10]
     assert factors[55] == pytest.approx(0.5) and factors[100] == pytest.approx(0.0)
     assert sorted(factors[10:], reverse=True) == factors[10:]
 
 
 def test_constant_stays_at_its_peak():
-    assert [rate_factor(step, 100, 0.02, "constant") for step in (0, 1, 2, 99)] == [0.5, 1.0, 1.0, 1.0]
+    assert [lr_factor(step, 100, 0.02, "constant") for step in (0, 1, 2, 99)] == [0.5, 1.0, 1.0, 1.0]
 
 
 def test_plateau_halves_for_each_one_after_the_warm_up():
-    assert [rate_factor(step, 100, 0.02, "plateau", 2) for step in (0, 1, 2, 99)] == [0.5, 1.0, 0.25, 0.25]
-    assert rate_factor(50, 100, 0.02, "plateau") == 1.0
+    assert [lr_factor(step, 100, 0.02, "plateau", 2) for step in (0, 1, 2, 99)] == [0.5, 1.0, 0.25, 0.25]
+    assert lr_factor(50, 100, 0.02, "plateau") == 1.0
 
 
 def test_a_plateau_is_two_evaluations_without_a_gain_over_the_best():
     losses = [4.0, 5.0, 3.0, 3.1, 2.9999, 3.2, 3.0, 2.0, 2.0]  # 2.9999 is too small a gain
-    assert without_gain(losses) == [0, 1, 0, 1, 2, 3, 4, 0, 1]
+    assert evaluations_without_gain(losses) == [0, 1, 0, 1, 2, 3, 4, 0, 1]
     assert [count_plateaus(losses[:n]) for n in range(10)] == [0, 0, 0, 0, 0, 1, 1, 2, 2, 2]

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.geometries.labels import label
-from chemscale.training.averaging import WeightAverage
-from chemscale.training.callbacks import Checkpointing, Evaluation
-from chemscale.training.checkpoints import Ledger, newest_checkpoint
-from chemscale.training.loop import Cell, fit
-from chemscale.training.run import make_task, train_cell
+from chemscale.training.attempts import Attempts
+from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
+from chemscale.training.evaluation import Evaluation, WeightAverage
+from chemscale.training.loop import BETAS, TrainingModule, fit
+from chemscale.training.run import train_cell
+from chemscale.training.tasks import make_task
 from chemscale.training.tasks.potential import PotentialTask
 
 ARMS = ["language", "potential"]
@@ -36,6 +37,7 @@ def test_record_is_complete_and_consistent(arm, cell_settings, tmp_path):
     assert metrics["units_seen"] == pytest.approx(metrics["epochs"] * metrics[f"train_{unit}"])
     assert metrics["flops_6nd"] == 6 * metrics["parameters"] * metrics["units_seen"]
     assert 0 < metrics["gemm_share"] < 1 and metrics["peak_memory_host_mb"] < 4096
+    assert (metrics["adam_beta1"], metrics["adam_beta2"]) == BETAS
 
     history = pd.read_parquet(tmp_path / "cell" / "history.parquet")
     evaluated = history.dropna(subset="validation_loss")
@@ -57,13 +59,13 @@ def test_saved_weights_give_the_reported_test_loss(arm, cell_settings, tmp_path)
 @pytest.mark.parametrize("arm", ["potential"])
 def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(arm, cell_settings, tmp_path, monkeypatch):
     seen = []
-    step = WeightAverage.on_train_batch_end
+    update = WeightAverage.update
 
-    def watched(self, trainer, cell, *rest):
-        step(self, trainer, cell, *rest)
-        seen.append([p.detach().clone() for p in cell.model.parameters()])
+    def watched(self, model, step):
+        update(self, model, step)
+        seen.append([p.detach().clone() for p in model.parameters()])
 
-    monkeypatch.setattr(WeightAverage, "on_train_batch_end", watched)
+    monkeypatch.setattr(WeightAverage, "update", watched)
     cell_settings["training"] |= {"ema": 0.9, "schedule": "constant"}
     metrics = train_cell(cell_settings, tmp_path / "cell", tmp_path / "state")
     kept = load_file(tmp_path / "cell" / "model.safetensors")
@@ -124,18 +126,18 @@ def test_flops_per_step_are_what_pytorch_counts(arm, cell_settings):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_optimiser_decays_matrices_only_and_all_parameters_are_in_it(arm, cell_settings):
-    cell = Cell(make_task(cell_settings))
-    decays, others = cell.configure_optimizers()["optimizer"].param_groups
+    module = TrainingModule(make_task(cell_settings), Evaluation(1, 1))
+    decays, others = module.configure_optimizers()["optimizer"].param_groups
     assert {p.ndim for p in decays["params"]} == {2} and others["weight_decay"] == 0
-    assert len(decays["params"]) + len(others["params"]) == len(list(cell.model.parameters()))
-    assert any(p is cell.model.tokens.weight for p in others["params"])
+    assert len(decays["params"]) + len(others["params"]) == len(list(module.model.parameters()))
+    assert any(p is module.model.tokens.weight for p in others["params"])
 
 
 def rates_of(settings: dict, directory: Path, losses: list[float], monkeypatch) -> tuple[dict, pd.Series]:
     """Metrics and rates by step of a cell with schedule plateau whose validation losses are `losses`."""
     settings["training"] |= {"schedule": "plateau", "evaluations": len(losses), "patience": 4}
     rates = {}
-    honest, step = PotentialTask.evaluate, Cell.training_step
+    honest, step = PotentialTask.evaluate, TrainingModule.training_step
 
     def watched(self, parts, index):
         rates[self.trainer.global_step] = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -144,7 +146,7 @@ def rates_of(settings: dict, directory: Path, losses: list[float], monkeypatch) 
     def evaluate(self, split):
         return honest(self, split) | ({"loss": losses[max(rates) * len(losses) // 60]} if split == "validation" else {})
 
-    monkeypatch.setattr(Cell, "training_step", watched)
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
     monkeypatch.setattr(PotentialTask, "evaluate", evaluate)
     metrics = train_cell(settings, directory / "cell", directory / "state", checkpoint_seconds=0)
     return metrics, pd.Series(rates)
@@ -175,17 +177,18 @@ def test_a_plateau_outlives_a_kill(arm, cell_settings, tmp_path, monkeypatch):
     honest = PotentialTask.evaluate
     monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: honest(self, split) | {"loss": 1.0})
 
-    def train(name: str, until: list) -> tuple[Cell, Evaluation]:
+    def train(name: str, until: list) -> TrainingModule:
         (tmp_path / name).mkdir()
         for step in until:
-            cell, evaluation = Cell(make_task(cell_settings)), Evaluation(5, 5, 0.9)
-            keep = Checkpointing(tmp_path / name, "same", 60, Ledger(tmp_path / name))
-            fit(cell, evaluation, keep, newest_checkpoint(tmp_path / name, "same"), until=step)
-        return cell, evaluation
+            module = TrainingModule(make_task(cell_settings), Evaluation(5, 5, 0.9))
+            keep = Checkpointing(tmp_path / name, "same", 60, Attempts(tmp_path / name))
+            fit(module, keep, newest_checkpoint(tmp_path / name, "same"), until=step)
+        return module
 
-    whole, _ = train("whole", [None])
-    pieces, evaluation = train("pieces", [20, 36, 37, 50, None])
-    assert [row["learning_rate"] for row in evaluation.history if row["step"] in (36, 39, 60)] == [0.01, 0.005, 0.005]
+    whole = train("whole", [None])
+    pieces = train("pieces", [20, 36, 37, 50, None])
+    rates = {point["step"]: point["learning_rate"] for point in pieces.evaluation.history}
+    assert (rates[36], rates[39], rates[60]) == (0.01, 0.005, 0.005)
     assert pieces.plateaus == whole.plateaus == 2
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(pieces.model.state_dict()[name], weight), name
@@ -193,7 +196,7 @@ def test_a_plateau_outlives_a_kill(arm, cell_settings, tmp_path, monkeypatch):
 
 def poison(monkeypatch, above: float) -> None:
     """Make the loss NaN at steps 20 to 22 whenever the learning rate is higher than `above`."""
-    honest = Cell.training_step
+    honest = TrainingModule.training_step
 
     def step(self, batch, index):
         loss = honest(self, batch, index)
@@ -202,7 +205,7 @@ def poison(monkeypatch, above: float) -> None:
             return loss * math.nan
         return loss
 
-    monkeypatch.setattr(Cell, "training_step", step)
+    monkeypatch.setattr(TrainingModule, "training_step", step)
 
 
 @pytest.mark.parametrize("arm", ["language"])

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from chemscale.tuning.calibration import calibrate, chosen_estimate, predict
-from chemscale.tuning.elimination import FEW, compute_saved, judged, leaders, next_to_finish
-from chemscale.tuning.learning_rate_rule import best_rate, rate_rule, rule_rate
+from chemscale.tuning.elimination import (
+    MAX_FINISHED_PER_GROUP,
+    compute_saved,
+    leaders,
+    next_to_finish,
+    with_predictions,
+)
+from chemscale.tuning.learning_rate_rule import best_learning_rate, fit_lr_rule, lr_from_rule
 from chemscale.tuning.speed_estimates import estimates, tse, tse_e, tse_ema
 
 LOSSES = np.array([8.0, 4.0, 2.0, 2.0, 1.0, 1.0])  # three epochs of two steps
@@ -60,8 +66,8 @@ def run_out(trials: list[dict]) -> list[int]:
 def test_few_go_on_and_the_best_is_among_them(noisy):
     trials = trials_on_a_line(noisy=noisy)
     order = run_out(trials)
-    assert {2, 8} <= set(order) and len(order) <= 2 * FEW
-    full, performance = judged(trials)
+    assert {2, 8} <= set(order) and len(order) <= 2 * MAX_FINISHED_PER_GROUP
+    full, performance = with_predictions(trials)
     assert performance["estimate"] == ("tse_e" if noisy == "tse" else "tse")
     line = performance["maps"][performance["estimate"]]
     assert line["slope"] == pytest.approx(0.5, abs=0.05) and line["intercept"] == pytest.approx(-1, abs=0.3)
@@ -85,10 +91,10 @@ def test_a_prediction_does_not_beat_what_ran_at_the_same_width():
         }
         for width, rate, estimate, loss in rows
     ]
-    full, performance = judged(trials)
+    full, performance = with_predictions(trials)
     assert full[0]["predicted_loss"] < 1.30, performance
     assert full[0]["expected_loss"] == 1.30
-    best = best_rate(full[:4])
+    best = best_learning_rate(full[:4])
     assert not best["edge"] and 0.001 < best["learning_rate"] < 0.004
 
 
@@ -130,7 +136,7 @@ def test_a_map_that_falls_predicts_nothing():
         for x in range(3)
     ]
     waiting = done[0] | {"status": "stopped", "validation_loss": None}
-    full, performance = judged([*done, waiting])
+    full, performance = with_predictions([*done, waiting])
     assert performance["estimate"] is None and full[-1]["expected_loss"] is None
 
 
@@ -159,15 +165,15 @@ def test_best_rate_is_refined_between_neighbours_and_flagged_at_an_edge():
         ]
 
     # a parabola in log10(rate) with its minimum at -2.5
-    inside = best_rate(trials([(k - 2.5) ** 2 for k in (4, 3, 2, 1)]))
+    inside = best_learning_rate(trials([(k - 2.5) ** 2 for k in (4, 3, 2, 1)]))
     assert inside["learning_rate"] == pytest.approx(10**-2.5) and not inside["edge"]
     at = {"width": 16, "batch_tokens": None, "learning_rate": pytest.approx(1e-4)}
-    assert best_rate(trials([1, 2, 3, 4])) == {**at, "edge": True}
-    diverged = best_rate(trials([3, 2, 1, None]))
+    assert best_learning_rate(trials([1, 2, 3, 4])) == {**at, "edge": True}
+    diverged = best_learning_rate(trials([3, 2, 1, None]))
     assert diverged["edge"] and diverged["learning_rate"] == pytest.approx(1e-2)
     # a lower rate was tried and stopped, though nothing predicts its loss
     stopped = [{"width": 16, "learning_rate": 1e-5, "expected_loss": None, "status": "stopped"}, *trials([1, 2, 3, 4])]
-    assert best_rate(stopped) == {**at, "edge": False}
+    assert best_learning_rate(stopped) == {**at, "edge": False}
 
 
 def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:
@@ -185,7 +191,7 @@ def sweep(slope: float, widths=(16, 32, 64)) -> list[dict]:
 
 @pytest.mark.parametrize(("slope", "kept"), [(-0.5, -0.5), (-2.0, -1.0), (0.7, 0.0)])
 def test_rule_carries_rates_to_other_widths_within_sane_slopes(slope, kept):
-    rule = rate_rule(sweep(slope))
+    rule = fit_lr_rule(sweep(slope))
     assert rule["slope"] == pytest.approx(kept, abs=1e-6)
     if slope == kept:
         assert math.exp(rule["intercept"] + rule["slope"] * math.log(256)) == pytest.approx(0.01 * 16**slope)
@@ -198,15 +204,15 @@ def test_rule_carries_rates_to_other_batches():
         for batch in (300, 600, 1200)
         for trial in sweep(-0.5, widths=(16, 64))
     ]
-    rule = rate_rule(trials)
+    rule = fit_lr_rule(trials)
     assert rule["slope"] == pytest.approx(-0.5) and rule["batch_slope"] == pytest.approx(0.5)
-    assert rule_rate(rule, 256, 4800) == pytest.approx(0.01 * 16**-0.5 * 4)
-    assert rate_rule(trials[:5])["batch_slope"] == 0, "one batch says nothing of others"
+    assert lr_from_rule(rule, 256, 4800) == pytest.approx(0.01 * 16**-0.5 * 4)
+    assert fit_lr_rule(trials[:5])["batch_slope"] == 0, "one batch says nothing of others"
 
 
 def test_rule_of_one_width_and_of_a_sweep_with_a_diverged_trial():
-    one = rate_rule(sweep(-0.5, widths=(32,)))
+    one = fit_lr_rule(sweep(-0.5, widths=(32,)))
     assert one["slope"] == 0 and math.exp(one["intercept"]) == pytest.approx(0.01 * 2**-0.5)
     diverged = sweep(-0.5)
     diverged[4]["expected_loss"] = None
-    assert rate_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)
+    assert fit_lr_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)

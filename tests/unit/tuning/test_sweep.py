@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from chemscale.files import read_json
-from chemscale.training.callbacks import Checkpointing, Evaluation, LossLog
-from chemscale.training.checkpoints import Ledger, newest_checkpoint
-from chemscale.training.loop import Cell, fit
-from chemscale.training.run import make_task, train_cell
+from chemscale.training.attempts import Attempts
+from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
+from chemscale.training.evaluation import Evaluation
+from chemscale.training.loop import TrainingModule, fit
+from chemscale.training.run import train_cell
+from chemscale.training.tasks import make_task
 from chemscale.training.tasks.potential import PotentialTask
 from chemscale.tuning import sweep as tuning
-from chemscale.tuning.elimination import FEW
+from chemscale.tuning.elimination import MAX_FINISHED_PER_GROUP
+from chemscale.tuning.learning_rate_rule import resolve_learning_rate
 from chemscale.tuning.sweep import run_trial, tune
 
 ARMS = ["language", "potential"]
@@ -21,19 +24,19 @@ ARMS = ["language", "potential"]
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_trial_in_two_pieces_ends_in_the_bits_of_one(arm, cell_settings, tmp_path):
     def piece(name, until):
-        cell, evaluation, log = Cell(make_task(cell_settings)), Evaluation(1, 1), LossLog()
+        module = TrainingModule(make_task(cell_settings), Evaluation(1, 1), keep_losses=True)
         (tmp_path / name).mkdir(exist_ok=True)
-        keep = Checkpointing(tmp_path / name, "same", 60, Ledger(tmp_path / name))
-        fit(cell, evaluation, keep, newest_checkpoint(tmp_path / name, "same"), log, until)
-        return cell, evaluation, log.read()
+        keep = Checkpointing(tmp_path / name, "same", 60, Attempts(tmp_path / name))
+        fit(module, keep, newest_checkpoint(tmp_path / name, "same"), until)
+        return module, module.evaluation, module.read_losses()
 
-    cell, evaluation, losses = piece("whole", None)
+    module, evaluation, losses = piece("whole", None)
     for _ in range(2):  # once more, as after a kill between the checkpoint and the list of trials
-        half, unjudged, first = piece("parts", 23)
-        assert len(first) == 23 and (first == losses[:23]).all() and not unjudged.losses()
+        half, not_evaluated, first = piece("parts", 23)
+        assert len(first) == 23 and first == losses[:23] and not not_evaluated.losses()
     other, again, log = piece("parts", None)
-    assert (log == losses).all() and again.best_loss == evaluation.best_loss
-    assert other.work.tolist() == cell.work.tolist() and half.work[1] < cell.work[1]
+    assert log == losses and again.best_loss == evaluation.best_loss
+    assert other.work.tolist() == module.work.tolist() and half.work[1] < module.work[1]
     for name, weight in evaluation.best_weights.items():
         assert torch.equal(again.best_weights[name], weight), name
 
@@ -44,16 +47,21 @@ def test_trials_are_evaluated_where_the_rate_falls_upon_it(arm, cell_settings, t
     cell_settings["training"] |= {"schedule": "plateau"}
     settings = cell_settings | {"tune": {"data": 60, "steps": 20}}
     monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: {"loss": 1.0})
-    cells = []
-    monkeypatch.setattr(tuning, "Cell", lambda *arguments: cells.append(Cell(*arguments)) or cells[-1])
+    modules = []
+
+    def kept(*arguments, **keywords):
+        modules.append(TrainingModule(*arguments, **keywords))
+        return modules[-1]
+
+    monkeypatch.setattr(tuning, "TrainingModule", kept)
     trial = {"width": 8, "batch_tokens": None, "learning_rate": 0.01, "status": "waiting"}
     for name, share in (("one", 0.999), ("two", 0.65)):
-        monkeypatch.setattr(tuning, "SHARE", share)
+        monkeypatch.setattr(tuning, "FIRST_SHARE", share)
         known = run_trial(settings, trial, tmp_path / name)
         assert known["status"] == "stopped" and known["tse"]
         assert run_trial(settings, trial | known, tmp_path / name)["status"] == "finished"
-    assert [cell.plateaus for cell in cells] == [2, 2, 1, 2]
-    for weight, other in zip(cells[1].model.parameters(), cells[3].model.parameters(), strict=True):
+    assert [module.plateaus for module in modules] == [2, 2, 1, 2]
+    for weight, other in zip(modules[1].model.parameters(), modules[3].model.parameters(), strict=True):
         assert torch.equal(weight, other)
 
 
@@ -85,7 +93,7 @@ def test_a_killed_sweep_goes_on_where_it_was(arm, cell_settings, tmp_path, monke
     monkeypatch.setattr(tuning, "run_trial", killed_after(100))
     result = tune(settings, tmp_path / "rates.json")
     finished = sum(trial["status"] == "finished" for trial in whole["trials"])
-    assert len(calls) == 5 + finished and 2 <= finished <= FEW, "no piece is run twice"
+    assert len(calls) == 5 + finished and 2 <= finished <= MAX_FINISHED_PER_GROUP, "no piece is run twice"
     for sweep in (whole, result):
         assert sweep["compute"].pop("seconds") < 60 and sweep["compute"].pop("seconds_full_sweep")
         assert all(trial.pop("seconds") for trial in sweep["trials"])
@@ -122,7 +130,7 @@ def test_tuned_rate_reaches_the_cell(arm, cell_settings, tmp_path):
     tuned = tune(cell_settings | {"tune": sweep}, tmp_path / "rates.json")
     assert len(tuned["trials"]) == 3 and tuned["best"][0]["width"] == 8
     settings = cell_settings | {"learning_rate": "tuned", "tuning": str(tmp_path / "rates.json")}
-    metrics = train_cell(settings, tmp_path / "cell", tmp_path / "state")
+    metrics = train_cell(resolve_learning_rate(settings), tmp_path / "cell", tmp_path / "state")
     rule = tuned["rule"]
     assert metrics["learning_rate"] == pytest.approx(math.exp(rule["intercept"]) * 8 ** rule["slope"])
     assert metrics["learning_rate"] > 1e-3

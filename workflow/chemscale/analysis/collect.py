@@ -8,7 +8,7 @@ import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
-from chemscale.tuning.learning_rate_rule import rule_rate
+from chemscale.tuning.learning_rate_rule import lr_from_rule
 
 LOG = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def sweeps(results: Path) -> pd.DataFrame:
                 "own_batch": batch == sweep["batch_tokens"],
                 "best_learning_rate": best[width, batch]["learning_rate"],
                 "edge": best[width, batch]["edge"],
-                "rule_learning_rate": rule_rate(sweep["rule"], width, batch),
+                "rule_learning_rate": lr_from_rule(sweep["rule"], width, batch),
                 "estimate": sweep["estimate"],
                 **{name: line.get(name) for name in LINE},
                 "flops_share_saved": sweep["compute"]["flops_share_saved"],

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from chemscale.errors import ChemscaleError
 from chemscale.models.registry import families_of, language_family, potential_family
-from chemscale.training.schedule import PLATEAU
+from chemscale.training.schedule import PLATEAU_EVALUATIONS as PLATEAU
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 ARMS = ("language", "potential")

@@ -1,38 +1,92 @@
-"""What survives a kill: checkpoints, the ledger of attempts, and the lock that keeps one writer a cell.
+"""Checkpoints of a training: when they are saved, and from which one the next attempt goes on.
 
-All of it lives in one directory outside the outputs Snakemake knows, which it deletes at every start of a job.
+They lie outside the outputs that Snakemake knows, since it deletes those at every start of a job.
 """
 
-import fcntl
 import logging
-import os
 import signal
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json, write_json
 from chemscale.training import distributed
+from chemscale.training.attempts import Attempts
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from chemscale.training.loop import TrainingModule
 
 LOG = logging.getLogger(__name__)
 
-KEPT = 2  # checkpoints; the older one serves when the newest cannot be read
+CHECKPOINTS_KEPT = 2  # the older one serves when the newest cannot be read
+STEPS_BETWEEN_AGREEMENTS = 20  # several processes must agree to save, which costs them time at every step they ask
 
 
 class Interrupted(Exception):
-    """The scheduler asked to stop; the state is saved and the next attempt goes on from it."""
+    """Report that the scheduler asked to stop; the state is saved and the next attempt goes on from it."""
+
+
+class Checkpointing:
+    """Save the whole state every `interval` seconds, where a training pauses, and upon a signal to stop."""
+
+    def __init__(self, directory: Path, identity: str, interval: float, attempts: Attempts):
+        self.directory = directory
+        self.identity = identity
+        self.interval = interval
+        self.attempts = attempts
+        self.stop = StopSignal()
+
+    def start(self) -> None:
+        """Start the clock and take signals over from Lightning, which has set its own handlers by now."""
+        self.stop.install()
+        self.last = time.monotonic()
+
+    def after_step(self, module: "TrainingModule") -> None:
+        """Save if it is time to; raise Interrupted after a signal to stop."""
+        trainer = module.trainer
+        if trainer.should_stop or trainer.global_step >= module.total_steps:
+            return  # finished: the record comes next
+        pause = trainer.global_step == trainer.max_steps
+        if distributed.processes() > 1 and not pause and trainer.global_step % STEPS_BETWEEN_AGREEMENTS:
+            return
+        stop = distributed.any_process(bool(self.stop))
+        if distributed.any_process(stop or pause or time.monotonic() - self.last >= self.interval):
+            module.require_finite()
+            save_checkpoint(trainer, self.directory, self.identity)
+            self.attempts.note()
+            self.last = time.monotonic()
+        if stop:
+            raise Interrupted(f"stopped by a signal; state saved at step {trainer.global_step}")
+
+
+class StopSignal:
+    """True once SIGTERM or SIGUSR1 has come: Slurm sends them before a time limit or a preemption."""
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def install(self) -> None:
+        """Handle the two signals."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.received = number
+
+    def __bool__(self) -> bool:
+        return self.received is not None
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Checkpoints in `directory`, newest first."""
+    """Return the checkpoints in `directory`, newest first."""
     return sorted(directory.glob("step-*.ckpt"), key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
-def save_checkpoint(trainer, directory: Path, identity: str) -> None:
-    """Save the trainer's whole state under its step, atomically, and drop all but the newest."""
+def save_checkpoint(trainer: "pl.Trainer", directory: Path, identity: str) -> None:
+    """Save the trainer's whole state under its step, atomically, and remove all but the newest checkpoints."""
     path = directory / f"step-{trainer.global_step}.ckpt"
     if not distributed.first():
         trainer.save_checkpoint(path)  # writes nothing here, and waits for the process that does
@@ -40,15 +94,15 @@ def save_checkpoint(trainer, directory: Path, identity: str) -> None:
     write_json(directory / "identity.json", {"identity": identity})
     with atomic(path) as temporary:
         trainer.save_checkpoint(temporary)
-    for old in checkpoints(directory)[KEPT:]:
+    for old in checkpoints(directory)[CHECKPOINTS_KEPT:]:
         old.unlink()
 
 
 def newest_checkpoint(directory: Path, identity: str) -> Path | None:
-    """The newest readable checkpoint of this very cell, or None.
+    """Return the newest readable checkpoint of this cell, or None.
 
-    Raises ChemscaleError for checkpoints of other settings, data or recipe: continuing from them would give a model
-    that no settings describe, deleting them unasked could lose days of training.
+    Raises ChemscaleError for checkpoints of other settings, data or recipe: going on from them would give a model that
+    no settings describe, and deleting them unasked could lose days of training.
     """
     import torch
 
@@ -57,8 +111,8 @@ def newest_checkpoint(directory: Path, identity: str) -> Path | None:
         if found != identity:
             raise ChemscaleError(
                 f"{directory}: its checkpoints belong to other settings, data or recipe\n"
-                f"  (theirs {found[:12]}, this cell's {identity[:12]}).\n"
-                f"  Delete the directory to train anew, or restore the settings to continue."
+                f"  (fingerprint {found[:12]}, this cell's is {identity[:12]});\n"
+                f"  delete the directory to train from zero, or restore the settings to continue"
             )
         try:
             torch.load(path, map_location="cpu", weights_only=False)
@@ -67,82 +121,3 @@ def newest_checkpoint(directory: Path, identity: str) -> Path | None:
             continue
         return path
     return None
-
-
-@contextmanager
-def one_writer(directory: Path) -> Iterator[None]:
-    """Hold the lock of a cell's state; wait while another process has it. The kernel frees it even after kill -9.
-
-    The lock lies beside `directory`, which is deleted at the end: a lock within it would no longer lock anyone out.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    if not distributed.first():  # the first process holds it for all
-        yield
-        return
-    with open(directory.with_name(f"{directory.name}.lock"), "a+") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                lock.seek(0)
-                LOG.info(f"{directory}: another process trains this cell ({lock.read()}); waiting")
-                time.sleep(5)
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        yield
-
-
-class Ledger:
-    """Seconds of training over all attempts, kept on disk so that a kill loses no more than the last interval."""
-
-    def __init__(self, directory: Path):
-        self.path = directory / "attempts.json"
-        self.attempts = read_json(self.path) if self.path.exists() else []
-        self.attempts.append({"host": socket.gethostname(), "started": time.time(), "seconds": 0.0})
-        self.start = time.monotonic()
-
-    def note(self) -> None:
-        """Write down how long this attempt has run."""
-        self.attempts[-1]["seconds"] = time.monotonic() - self.start
-        if distributed.first():
-            write_json(self.path, self.attempts)
-
-    def non_finite(self, step: int) -> None:
-        """Write down that the loss became non-finite at `step`: the next try halves the learning rate."""
-        self.attempts[-1].setdefault("non_finite_at", []).append(step)
-        self.note()
-
-    @property
-    def halvings(self) -> int:
-        """How often the learning rate was halved, over all attempts."""
-        return len(self.non_finite_steps)
-
-    @property
-    def non_finite_steps(self) -> list[int]:
-        """Steps at which the loss became non-finite, over all attempts."""
-        return [step for attempt in self.attempts for step in attempt.get("non_finite_at", [])]
-
-    @property
-    def seconds(self) -> float:
-        """Wall seconds of all attempts as last noted."""
-        return sum(attempt["seconds"] for attempt in self.attempts)
-
-
-class StopSignal:
-    """True once SIGTERM or SIGUSR1 has come: what Slurm sends before a time limit or a preemption."""
-
-    def __init__(self):
-        self.received: int | None = None
-
-    def install(self) -> None:
-        """Take the two signals over; to be called after Lightning has set its own handlers."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame) -> None:
-        self.received = number
-
-    def __bool__(self) -> bool:
-        return self.received is not None

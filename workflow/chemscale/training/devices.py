@@ -21,6 +21,13 @@ from chemscale.processes import one_thread
 LOG = logging.getLogger(__name__)
 
 
+def device() -> str:
+    """Return where models run: "cuda", the first visible GPU, or else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @contextmanager
 def gpus(count: int, single_thread: bool = True) -> Iterator[None]:
     """Give the block `count` free GPUs of this machine and one thread; enter it before torch is imported.

@@ -1,39 +1,43 @@
-"""Several processes that train one model: who this one is, and what they must agree on.
+"""Several processes that train one model: how they are started, which one this is, and what they must agree on.
 
 `torchrun` and `srun` start them and say so in the environment; torch's process group joins them when training begins.
 Before that, and in a single process, every function here answers at once.
 """
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from chemscale.files import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def processes() -> int:
-    """How many processes train together."""
-    # SLURM_NTASKS is no sign of them: it is what an allocation was asked for, in which one process may well be alone
+    """Return how many processes train together."""
+    # SLURM_NTASKS does not say: it is the size of an allocation, in which a single process may run
     return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
 
 
 def nodes() -> int:
-    """On how many machines they are."""
+    """Return how many machines they run on."""
     return int(os.environ.get("GROUP_WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_NODES", 1)))
 
 
 def rank() -> int:
-    """Number of this process among all, over all nodes; the first one writes."""
+    """Return the number of this process among all, over all nodes."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) if processes() > 1 else 0
 
 
 def first() -> bool:
-    """Whether this is the process that writes files and speaks."""
+    """Whether this is the process that writes files and reports."""
     return rank() == 0
 
 
 def summed(values: "Tensor") -> "Tensor":
-    """`values` added over all processes."""
+    """Return `values` added over all processes."""
     from torch import distributed
 
     if not distributed.is_initialized():
@@ -49,3 +53,19 @@ def any_process(flag: bool) -> bool:
     import torch
 
     return bool(summed(torch.tensor(int(flag)))) if torch.distributed.is_initialized() else flag
+
+
+def launched() -> bool:
+    """Whether `torchrun` or `srun` has already started this process as one of several."""
+    return "WORLD_SIZE" in os.environ or processes() > 1
+
+
+def exec_torchrun(count: int, settings: dict, state: Path, arguments: list[str]) -> None:
+    """Replace this process by `count` that run `chemscale train` with `arguments`; it does not return.
+
+    The settings go to a file in `state`, since standard input can be read once only.
+    """
+    path = state / "settings.json"
+    write_json(path, settings)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "chemscale.cli", "train", str(path), *arguments])

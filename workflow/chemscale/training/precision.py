@@ -7,39 +7,38 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from chemscale.files import read_json, write_json
 from chemscale.training import distributed
+from chemscale.training.devices import device
+from chemscale.training.tasks import Task
 
 LOG = logging.getLogger(__name__)
 
-WORTH = 180.0  # seconds of training ahead below which a probe is not worth its time
-STEPS = 3  # timed, of each candidate, over the same batches
-GAIN = 0.9  # share of the float32 step's time that another candidate must stay below
-AGREE = 0.01  # relative difference of a loss from that in float32 above which a candidate is refused
-
-
-def device() -> str:
-    """Where training runs: the first visible GPU, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+FLOAT32 = {"precision": "float32", "compiled": False, "probe": "not requested"}
+MIN_SECONDS_TO_PROBE = 180.0  # shorter trainings do not gain what a probe costs
+PROBE_STEPS = 3  # timed per candidate, over the same batches
+MAX_TIME_RATIO = 0.9  # a candidate's step must take less than this share of the float32 step
+MAX_LOSS_DIFFERENCE = 0.01  # relative to the loss in float32; a candidate must differ by less
 
 
 def in_precision(precision: str) -> AbstractContextManager:
-    """Context of a forward pass in "float32" or "bfloat16"; of the latter are matrix products alone, never weights."""
+    """Return the context of a forward pass in "float32" or "bfloat16", which is for matrix products, never weights."""
     return torch.autocast(device(), torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
-def settle_precision(task, steps: int, state: Path) -> dict:
-    """Precision of this run: as its settings say, or by a probe. Kept in `state`, so that a resumed run goes on in it.
+def choose_precision(task: Task, steps: int, state: Path) -> dict[str, Any]:
+    """Return the precision that the settings name, or that a probe finds best for a training of `steps` steps.
 
-    `steps` is how many the run has. The result holds `precision`, `compiled`, and either the seconds a step took in
-    each candidate with the loss it gave, or the reason why none was tried.
+    The result holds `precision`, `compiled`, and as `probe` either the seconds per step and the loss of each candidate
+    or the reason why none was tried. It is kept in `state`, so that a resumed training goes on in the same precision.
     """
     asked = task.settings["training"].get("precision", "float32")
     if asked != "probe":
-        return _use(task, {"precision": asked, "compiled": False, "probe": "not asked for"})
+        return _use(task, FLOAT32 | {"precision": asked})
     path = state / "precision.json"
     if distributed.first() and not path.exists():
         write_json(path, _probe(task, steps))
@@ -48,25 +47,21 @@ def settle_precision(task, steps: int, state: Path) -> dict:
     return _use(task, read_json(path))
 
 
-def _use(task, chosen: dict) -> dict:
+def _use(task: Task, chosen: dict[str, Any]) -> dict[str, Any]:
     if chosen["compiled"]:
         task.trained = torch.compile(task.model, dynamic=True)  # batches differ in both dimensions
     return chosen
 
 
-def _probe(task, steps: int) -> dict:
-    """Time candidates on copies of the model, side by side on the same batches; the run's own state is not touched."""
-    batches = [parts[0] for parts in islice(task.batches(first=0, device=device()), STEPS + 1)]
+def _probe(task: Task, steps: int) -> dict[str, Any]:
+    """Time the candidates on copies of the model, on the same batches; the state of the training is not touched."""
+    batches = [micro_batches[0] for micro_batches in islice(task.batches(first=0, device=device()), PROBE_STEPS + 1)]
     seconds, losses = _measure(task, batches[:2], "float32", compiled=False)
-    if seconds * steps < WORTH:
-        return {
-            "precision": "float32",
-            "compiled": False,
-            "probe": f"not worth it for {seconds * steps:.0f} s of training",
-        }
-    compiled = (False, True) if device() == "cuda" else (False,)  # on a CPU 1-2 % for minutes of compiling
+    if seconds * steps < MIN_SECONDS_TO_PROBE:
+        return FLOAT32 | {"probe": f"not worth it for {seconds * steps:.0f} s of training"}
+    compiled = (False, True) if device() == "cuda" else (False,)  # on a CPU 1-2 % for minutes of compilation
     candidates = [("float32", False), *(("bfloat16", c) for c in compiled)]
-    tried = []
+    tried: list[dict[str, Any]] = []
     for precision, compile_it in candidates:
         seconds, losses = _measure(task, batches, precision, compile_it)
         loss = losses[-1] if math.isfinite(losses[-1]) else None
@@ -74,16 +69,17 @@ def _probe(task, steps: int) -> dict:
     base = tried[0]
 
     def fits(trial: dict) -> bool:
-        agrees = None not in (trial["loss"], base["loss"]) and abs(trial["loss"] / base["loss"] - 1) < AGREE
-        return agrees and trial["step_seconds"] < GAIN * base["step_seconds"]
+        agrees = None not in (trial["loss"], base["loss"])
+        agrees = agrees and abs(trial["loss"] / base["loss"] - 1) < MAX_LOSS_DIFFERENCE
+        return agrees and trial["step_seconds"] < MAX_TIME_RATIO * base["step_seconds"]
 
     best = min(filter(fits, tried[1:]), key=lambda t: t["step_seconds"], default=base)
     LOG.info(f"precision: {best['precision']}{', compiled' if best['compiled'] else ''}")
     return {"precision": best["precision"], "compiled": best["compiled"], "probe": tried}
 
 
-def _measure(task, batches: list, precision: str, compiled: bool) -> tuple[float, list[float]]:
-    """Seconds of the fastest training step over `batches` after the first, and the losses of all of them."""
+def _measure(task: Task, batches: list, precision: str, compiled: bool) -> tuple[float, list[float]]:
+    """Return the seconds of the fastest training step over `batches` after the first, and all losses."""
     model = deepcopy(task.model).to(device())
     own, task.trained = task.trained, torch.compile(model, dynamic=True) if compiled else model
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

@@ -1,8 +1,11 @@
-"""The record of a finished run: metrics.json, history.parquet, model.safetensors, settings.json."""
+"""The record of a finished training: metrics.json, history.parquet, model.safetensors, settings.json."""
 
 import json
+import math
 import platform
+import resource
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,34 +19,33 @@ from chemscale.models.accounting import parameter_groups
 from chemscale.models.family import non_embedding
 from chemscale.models.registry import FAMILIES
 from chemscale.training import distributed
-from chemscale.training.callbacks import Evaluation
-from chemscale.training.precision import device
-from chemscale.training.throughput import gemm_ceiling, peak_memory_mb
+from chemscale.training.devices import device
+from chemscale.training.loop import BETAS, TrainingModule
 
 LIBRARIES = ("torch", "pytorch-lightning", "schnetpack", "selfies", "rdkit", "tblite")
-IDENTITY = ("study", "arm", "family", "size", "width", "depth", "data", "seed", "recipe", "learning_rate")
+SETTINGS_KEPT = ("study", "arm", "family", "size", "width", "depth", "data", "seed", "recipe", "learning_rate")
 
 
 def finished(directory: Path, identity: str) -> bool:
-    """Whether `directory` holds the complete record of this very cell."""
+    """Whether `directory` holds the complete record of the training with this fingerprint."""
     path = directory / "metrics.json"
     return path.exists() and read_json(path)["fingerprint"] == identity
 
 
-def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, measured: dict) -> dict:
-    """Write the record of a trained `cell` into `directory`, metrics last, and return the metrics.
+def write_record(directory: Path, module: TrainingModule, measured: dict) -> dict:
+    """Write the record of a trained `module` into `directory`, metrics last, and return the metrics.
 
     `measured` holds what only the caller knows: test metrics, seconds, status, fingerprint.
     """
-    task = cell.task
-    groups = parameter_groups(task.model, FAMILIES[settings["family"]].groups)
+    task, evaluation = module.task, module.evaluation
+    groups = parameter_groups(task.model, FAMILIES[task.settings["family"]].groups)
     counts = task.counts()
     where = device()  # not the module's: Lightning has moved it to the CPU by now
-    units, flops = cell.work.tolist()
+    units, flops = module.work.tolist()
     seconds = evaluation.training_seconds
     losses = evaluation.losses()
     metrics = {
-        **{name: settings[name] for name in IDENTITY if name in settings},
+        **{name: task.settings[name] for name in SETTINGS_KEPT if name in task.settings},
         **measured,
         "ended": evaluation.ended,
         "undertrained": evaluation.undertrained(task.loss_degree),
@@ -53,7 +55,7 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
         **counts,
         **task.baseline(),
         "steps": evaluation.history[-1]["step"] if evaluation.history else 0,
-        "steps_budget": cell.total_steps,
+        "steps_budget": module.total_steps,
         "best_step": evaluation.best_step,
         "unit": task.unit,
         "units_seen": units,
@@ -68,7 +70,9 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
         "units_per_second": units / seconds if seconds else None,
         "gemm_share": flops / seconds / gemm_ceiling(where) / distributed.processes() if seconds else None,
         **{f"peak_memory_{place}_mb": mb for place, mb in peak_memory_mb(where).items()},
-        **cell.precision,
+        "adam_beta1": BETAS[0],
+        "adam_beta2": BETAS[1],
+        **module.precision,
         "processes": distributed.processes(),
         "device": where,
         "device_name": torch.cuda.get_device_name() if where == "cuda" else platform.machine(),
@@ -81,7 +85,7 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
     }
     if not distributed.first():
         return metrics
-    write_json(directory / "settings.json", settings)
+    write_json(directory / "settings.json", task.settings)
     with atomic(directory / "history.parquet") as path:
         pd.DataFrame(evaluation.history).to_parquet(path)
     with atomic(directory / "model.safetensors") as path:
@@ -89,3 +93,25 @@ def write_record(directory: Path, settings: dict, cell, evaluation: Evaluation, 
         save_file(evaluation.best_weights, path, metadata={"chemscale": json.dumps(task.description())})
     write_json(directory / "metrics.json", metrics)
     return metrics
+
+
+def gemm_ceiling(device: str, seconds: float = 0.1) -> float:
+    """Return FLOP/s of a large float32 matrix product on `device`, the best within `seconds`."""
+    n = 512 if device == "cpu" else 8192
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    best, start = math.inf, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        t = time.perf_counter()
+        a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - t)
+    return 2 * n**3 / best
+
+
+def peak_memory_mb(device: str) -> dict[str, float]:
+    """Return peak resident memory of this process and, on a GPU, peak memory allocated there, in MB."""
+    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if device == "cuda":
+        peaks["device"] = torch.cuda.max_memory_allocated() / 2**20
+    return peaks

@@ -2,16 +2,16 @@
 
 import math
 
-COOLDOWN = 0.2  # share of the steps
-IMPROVEMENT = 1e-4  # relative; smaller gains in validation loss are none
-# NFF, the code of Frey et al., halves the rate after 30 epochs of 100 without a better validation loss. Here a run has
+COOLDOWN_SHARE = 0.2  # of the steps
+MIN_GAIN = 1e-4  # relative; a smaller gain in validation loss counts as none
+# NFF, the code of Frey et al., halves the rate after 30 epochs of 100 without a better validation loss. Here a cell has
 # some 10 evaluations: 2 of them leave room for several falls, and for one to help before `patience` (4) is over
-PLATEAU = 2  # evaluations without a gain
-FALL = 0.5
+PLATEAU_EVALUATIONS = 2  # evaluations without a gain that make a plateau
+PLATEAU_FACTOR = 0.5  # of the learning rate, after each plateau
 
 
 def step_budget(examples: int, examples_per_step: float, steps: dict) -> int:
-    """Optimiser steps of a cell with `examples` of training data.
+    """Return the optimiser steps of a cell with `examples` of training data.
 
     √D steps for small data, epochs for large: max(per_sqrt_example·√D, epochs·D/examples_per_step), kept within
     [minimum, maximum]. Equal steps for all D would leave the large ones under-trained, equal epochs the small ones.
@@ -20,40 +20,41 @@ def step_budget(examples: int, examples_per_step: float, steps: dict) -> int:
     return round(min(max(budget, steps["minimum"]), steps["maximum"]))
 
 
-def rate_factor(step: int, total: int, warmup: float, schedule: str, plateaus: int = 0) -> float:
-    """Learning rate at `step` of `total`, as a share of its peak: linear warm-up, then what `schedule` says.
+def lr_factor(step: int, total: int, warmup: float, schedule: str, plateaus: int = 0) -> float:
+    """Return the learning rate at `step` of `total` as a share of its peak: linear warm-up, then the `schedule`.
 
-    "cosine" to zero, "constant", or "cooldown": constant and then, over the last `COOLDOWN` of the steps, down to zero
-    as 1 − √(share done) (Hägele et al., arXiv:2405.18392), or "plateau": times `FALL` after each of `plateaus`.
+    "cosine" falls to zero. "constant" stays. "cooldown" stays and then falls to zero over the last `COOLDOWN_SHARE` of
+    the steps as 1 − √(share done) (Hägele et al., arXiv:2405.18392). "plateau" falls by `PLATEAU_FACTOR` after each of
+    `plateaus`.
     """
     rising = warmup_steps(total, warmup)
     if step < rising:
         return (step + 1) / rising
     if schedule == "plateau":
-        return FALL**plateaus
+        return PLATEAU_FACTOR**plateaus
     if schedule == "constant":
         return 1.0
     if schedule == "cooldown":
-        cooldown_steps = max(1, round(COOLDOWN * total))
+        cooldown_steps = max(1, round(COOLDOWN_SHARE * total))
         return 1 - math.sqrt(max(0, step - (total - cooldown_steps)) / cooldown_steps)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
 def warmup_steps(total: int, warmup: float) -> int:
-    """Steps of `total` over which the rate rises."""
+    """Return the steps of `total` over which the rate rises."""
     return max(1, round(warmup * total))
 
 
-def without_gain(losses: list[float]) -> list[int]:
-    """How many evaluations in a row, each of `losses` and those before it, brought no gain over the best until then."""
+def evaluations_without_gain(losses: list[float]) -> list[int]:
+    """Return for each of `losses` how many evaluations in a row, up to it, brought no gain over the best before."""
     best, count, counts = math.inf, 0, []
     for loss in losses:
-        count = 0 if loss < best * (1 - IMPROVEMENT) else count + 1
+        count = 0 if loss < best * (1 - MIN_GAIN) else count + 1
         best = min(best, loss)
         counts.append(count)
     return counts
 
 
 def count_plateaus(losses: list[float]) -> int:
-    """How often `losses` of evaluations, in order, have brought no gain for another `PLATEAU` of them."""
-    return sum(count > 0 and count % PLATEAU == 0 for count in without_gain(losses))
+    """Return how often `losses` of evaluations, in order, brought no gain for another `PLATEAU_EVALUATIONS` of them."""
+    return sum(count > 0 and count % PLATEAU_EVALUATIONS == 0 for count in evaluations_without_gain(losses))

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def tse(losses: np.ndarray, epochs: np.ndarray, until: float, steps_per_epoch: float | None = None) -> float:
-    """TSE: Σ of `losses` over the epochs before `until`, over B.
+    """Return TSE: the sum of `losses` over the epochs before `until`, divided by B.
 
     `losses` and `epochs` are (steps,); B is `steps_per_epoch`, or else the number of steps logged in epoch `until`.
     """
@@ -21,7 +21,7 @@ def tse(losses: np.ndarray, epochs: np.ndarray, until: float, steps_per_epoch: f
 def tse_e(
     losses: np.ndarray, epochs: np.ndarray, until: float, last: int = 1, steps_per_epoch: float | None = None
 ) -> float:
-    """TSE-E: Σ of `losses` over the `last` epochs up to and with `until`, over B. What came before is burn-in."""
+    """Return TSE-E: the sum of `losses` over the `last` epochs up to and with `until`, divided by B."""
     inside = (epochs >= until - last + 1) & (epochs < until + 1)
     return float(losses[inside].sum() / (steps_per_epoch or _steps_in(epochs, until)))
 
@@ -29,14 +29,14 @@ def tse_e(
 def tse_ema(
     losses: np.ndarray, epochs: np.ndarray, until: int, gamma: float = 0.999, steps_per_epoch: float | None = None
 ) -> float:
-    """TSE-EMA: Σ over epochs t up to and with `until` of γ^(until − t) times the epoch's sum of `losses`, over B."""
+    """Return TSE-EMA: the sum over epochs t ≤ `until` of γ^(until − t) times the epoch's sum of losses, over B."""
     inside = epochs < until + 1
     weights = gamma ** (until - np.floor(epochs[inside]))
     return float((weights * losses[inside]).sum() / (steps_per_epoch or _steps_in(epochs, until)))
 
 
 def estimates(losses: np.ndarray, steps_per_epoch: float) -> dict[str, float]:
-    """All three at the end of a log, wherever in an epoch that is: `losses` (steps,) from the first step on.
+    """Return all three at the end of a log, which may lie within an epoch: `losses` (steps,) from the first step on.
 
     A log of T whole epochs gives the three above at T (TSE) and at T − 1, its last epoch (TSE-E, TSE-EMA).
     """

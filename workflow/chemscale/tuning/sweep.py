@@ -1,8 +1,8 @@
-"""Learning rates by training performance estimation: short runs at the cheap end, most of them stopped early.
+"""Sweeps of learning rates by training performance estimation: short trainings, most of them stopped early.
 
 Every (width, batch, learning rate) trains through the first share of its schedule. From there a few go on to their end;
-a line from their training speed estimate to their final loss predicts the others' (Frey et al. 2023; what was measured
-here: docs/decisions.md). From known and predicted losses comes a rule that carries rates to widths never tried.
+a line from their training speed estimate to their final loss predicts the others' (Frey et al. 2023; measurements:
+docs/decisions.md). The known and the predicted losses determine a rule that gives rates to widths never tried.
 """
 
 import itertools
@@ -10,29 +10,32 @@ import logging
 import shutil
 from pathlib import Path
 
-from chemscale.files import fingerprint, read_json, write_json
-from chemscale.training.callbacks import Checkpointing, Evaluation, LossLog, NonFiniteLoss
-from chemscale.training.checkpoints import Ledger, newest_checkpoint, one_writer
-from chemscale.training.loop import Cell, fit
-from chemscale.training.run import WHERE, make_task
-from chemscale.tuning.elimination import compute_saved, judged, kind, next_to_finish
-from chemscale.tuning.learning_rate_rule import best_rate, rate_rule
+import numpy as np
+
+from chemscale.files import read_json, write_json
+from chemscale.training.attempts import Attempts, one_writer
+from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
+from chemscale.training.evaluation import Evaluation, NonFiniteLoss
+from chemscale.training.loop import TrainingModule, fit
+from chemscale.training.run import cell_fingerprint
+from chemscale.training.tasks import make_task
+from chemscale.tuning.elimination import compute_saved, groups_of, next_to_finish, with_predictions
+from chemscale.tuning.learning_rate_rule import best_learning_rate, fit_lr_rule
 from chemscale.tuning.speed_estimates import estimates
 
 LOG = logging.getLogger(__name__)
 
-SHARE = 0.3  # of its steps that every trial trains
+FIRST_SHARE = 0.3  # of its steps that every trial trains
 CHECKPOINT_SECONDS = 60
 
 
 def tune(settings: dict, out: Path) -> dict:
     """Run the sweep of `settings["tune"]`, fit the rule, and write the result as JSON to `out`.
 
-    The result holds all trials, the maps from estimates to final losses, the compute saved, the best rate of each tuned
-    width and batch (and whether it lies at the edge of the sweep), and the rule (`rates.rate_rule`), which gives any
-    other width its rate without a new sweep. Trials of all batches see equally many tokens. The state lies beside `out`
-    until then, so that a killed sweep goes on where it was. Raises ChemscaleError if every rate diverged, Interrupted
-    after a signal to stop.
+    The result holds all trials, the maps from estimates to final losses, the compute saved, the best rate of each trial
+    group (and whether it lies at the edge of the sweep), and the rule (`fit_lr_rule`). Trials of all batch sizes see
+    equally many tokens. The state lies beside `out` until then, so that a killed sweep goes on where it was. Raises
+    ChemscaleError if every rate diverged, Interrupted after a signal to stop.
     """
     plan = settings["tune"]
     state = out.with_suffix(".trials")
@@ -47,18 +50,18 @@ def tune(settings: dict, out: Path) -> dict:
             trial |= run_trial(settings, trial, state)
             write_json(state / "trials.json", {"settings": settings, "trials": trials})
             shown = {name: trial[name] for name in ("tse", "tse_e", "validation_loss")}
-            batch = f" batch {trial['batch_tokens']}" if len(batches) > 1 else ""
-            LOG.info(f"width {trial['width']}{batch} rate {trial['learning_rate']:g} {trial['status']}: {shown}")
-        trials, performance = judged(trials)
+            batch = f", batch {trial['batch_tokens']}" if len(batches) > 1 else ""
+            LOG.info(f"width {trial['width']}{batch}, rate {trial['learning_rate']:g}: {trial['status']} {shown}")
+        trials, performance = with_predictions(trials)
         result = {
             "family": settings["family"],
             "batch_tokens": settings["training"].get("batch_tokens"),  # of the study
-            "share": SHARE,
+            "share": FIRST_SHARE,
             "trials": trials,
             **performance,
             "compute": compute_saved(trials),
-            "best": [best_rate([t for t in trials if kind(t) == one]) for one in dict.fromkeys(map(kind, trials))],
-            "rule": rate_rule(trials),
+            "best": [best_learning_rate(group) for group in groups_of(trials)],
+            "rule": fit_lr_rule(trials),
         }
         write_json(out, result)
         shutil.rmtree(state)
@@ -66,7 +69,7 @@ def tune(settings: dict, out: Path) -> dict:
 
 
 def _known(settings: dict, state: Path) -> list[dict]:
-    """Trials of an earlier attempt at this very sweep; what another sweep has left is removed."""
+    """Return the trials of an earlier attempt at this sweep; remove what another sweep has left."""
     path = state / "trials.json"
     known = read_json(path) if path.exists() else {}
     if known.get("settings") == settings:
@@ -88,28 +91,27 @@ def run_trial(settings: dict, trial: dict, state: Path) -> dict:
     training = settings["training"] | {"steps": steps} | ({"batch_tokens": batch} if batch else {})
     directory = state / f"w{width}-b{batch}-lr{rate:g}"
     directory.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(directory)
+    attempts = Attempts(directory)
     task = make_task(settings | {"width": width, "learning_rate": rate, "data": plan["data"], "training": training})
-    # the rate of "plateau" falls upon evaluations, so that a trial needs those of a run; patience enough for its end
+    # the rate of "plateau" falls upon evaluations, so that a trial needs those of a cell; patience enough for its end
     evaluations = training["evaluations"] if training["schedule"] == "plateau" else 1
-    cell, evaluation, log = Cell(task), Evaluation(evaluations, patience=evaluations), LossLog()
-    kept = {key: value for key, value in task.settings.items() if key not in WHERE}
-    identity = fingerprint(kept | {"data_identity": task.data_identity})
-    checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, ledger)
+    module = TrainingModule(task, Evaluation(evaluations, patience=evaluations), keep_losses=True)
+    identity = cell_fingerprint(task)
+    checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, attempts)
     first = trial["status"] == "waiting"
-    until = (round(SHARE * total) or 1) if first else None
+    until = (round(FIRST_SHARE * total) or 1) if first else None
     try:
-        fit(cell, evaluation, checkpointing, newest_checkpoint(directory, identity), log, until)
+        fit(module, checkpointing, newest_checkpoint(directory, identity), until)
         status = "stopped" if first else "finished"
     except NonFiniteLoss:
         status = "diverged"
-    ledger.note()
-    known = {"status": status, "flops": cell.work[1].item(), "seconds": ledger.seconds, "validation_loss": None}
+    attempts.note()
+    known = {"status": status, "flops": module.work[1].item(), "seconds": attempts.seconds, "validation_loss": None}
     if first:
         names = ("tse", "tse_e", "tse_ema")
         known |= dict.fromkeys(names)
         if status == "stopped":
-            known |= estimates(log.read(), len(task.rows) / task.examples_per_step)
+            known |= estimates(np.array(module.read_losses()), len(task.rows) / task.examples_per_step)
     elif status == "finished":
-        known["validation_loss"] = evaluation.best_loss
+        known["validation_loss"] = module.evaluation.best_loss
     return known

@@ -1,0 +1,80 @@
+"""The attempts at a training, which may be killed and started again: their log, and one at a time."""
+
+import fcntl
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chemscale.files import read_json, write_json
+from chemscale.training import distributed
+
+LOG = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Log of all attempts, kept on disk: where and how long each trained, and at which steps its loss broke down.
+
+    A kill loses no more than what came after the last `note`.
+    """
+
+    def __init__(self, directory: Path):
+        self.path = directory / "attempts.json"
+        self.log: list[dict[str, Any]] = list(read_json(self.path)) if self.path.exists() else []
+        self.log.append({"host": socket.gethostname(), "started": time.time(), "seconds": 0.0})
+        self.start = time.monotonic()
+
+    def note(self) -> None:
+        """Write down how long this attempt has run."""
+        self.log[-1]["seconds"] = time.monotonic() - self.start
+        if distributed.first():
+            write_json(self.path, self.log)
+
+    def note_non_finite(self, step: int) -> None:
+        """Write down that the loss became non-finite at `step`; the learning rate is halved from then on."""
+        self.log[-1].setdefault("non_finite_at", []).append(step)
+        self.note()
+
+    @property
+    def halvings(self) -> int:
+        """How often the learning rate was halved, over all attempts."""
+        return len(self.non_finite_steps)
+
+    @property
+    def non_finite_steps(self) -> list[int]:
+        """Steps at which the loss became non-finite, over all attempts."""
+        return [step for attempt in self.log for step in attempt.get("non_finite_at", [])]
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of all attempts as last noted."""
+        return sum(attempt["seconds"] for attempt in self.log)
+
+
+@contextmanager
+def one_writer(directory: Path) -> Iterator[None]:
+    """Hold the lock of a cell's state; wait while another process has it. The kernel frees it even after kill -9.
+
+    The lock lies beside `directory`, which is deleted at the end: a lock within it would no longer lock anyone out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if not distributed.first():  # the first process holds it for all
+        yield
+        return
+    with open(directory.with_name(f"{directory.name}.lock"), "a+") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                lock.seek(0)
+                LOG.info(f"{directory}: another process trains this cell ({lock.read()}); waiting")
+                time.sleep(5)
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
