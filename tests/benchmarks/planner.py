@@ -13,7 +13,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import SIX_N_D
-from chemscale.scaling.allocation.planner import grid_of, plan
+from chemscale.scaling.allocation.planner import candidate_grid, plan
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 
@@ -61,7 +61,7 @@ def measure(truth: tuple, of, tables: int) -> dict[str, np.ndarray]:
         low, high, value = ends(before, of)
         width = high - low
         rows["nothing"].append((1.0, 1.0, value - true, low <= true <= high, 0))
-        planned = plan(before, grid_of(N, D), SIX_N_D, budget, of=of)
+        planned = plan(before, candidate_grid(N, D), SIX_N_D, budget, of=of)
         for way, entry in {"plan": planned, **planned["alternatives"]}.items():
             if "refused" in entry:
                 continue

@@ -61,7 +61,7 @@ def test_what_is_left_out_is_listed_with_its_rule(runs, fits):
     assert fits["left_out"] == [
         {"cell": runs["cell"][0], "rule": "failed: loss became NaN"},
         {"cell": runs["cell"][5], "rule": "undertrained"},
-        {"cell": runs["cell"][8], "rule": "test_loss is no positive number"},
+        {"cell": runs["cell"][8], "rule": "test_loss is not a positive number"},
     ]
     left_out = {entry["cell"] for entry in fits["left_out"]}
     used = {cell for curve in fits["curves"] for cell in curve["cells"]}
@@ -145,7 +145,7 @@ def test_compute_goes_where_the_law_says(fits):
         row["choice"]: row for row in frontier["sensitivity"]["rows"] if row["convention"] == "compute counted as"
     }
     assert counted["flops"]["exponent"] == pytest.approx(frontier["parameters"]["exponent"], rel=0.05)
-    assert "lacks flops_6nd" in counted["flops_6nd"]["reason"]
+    assert "no flops_6nd" in counted["flops_6nd"]["reason"]
     assert 0 < frontier["parameters"]["exponent"] < 0.2 and set(frontier["on"]) <= set(fits["joint"][0]["cells"])
 
 
@@ -198,7 +198,7 @@ def test_families_without_a_size_in_common_are_said_not_to_be_compared(runs):
         "comparison at matched parameters",
         "comparison at matched flops",
     ]
-    assert "no capacity of one lies between those of the other" in not_fitted[0]["reason"]
+    assert "no size of one family lies between those of the other" in not_fitted[0]["reason"]
 
 
 def test_the_document_is_plain_json(fits, tmp_path):
@@ -245,9 +245,9 @@ def test_a_forecast_from_too_few_points_says_so():
     ("change", "arm", "message"),
     [
         (lambda t: t.drop(columns="test_loss"), "language", "needs the column test_loss"),
-        (lambda t: t, "vision", "'vision': choose one of language, potential"),
-        (lambda t: t.assign(test_force_mae=1.0, train_structures=5), "potential", "no run of the arm potential"),
-        (lambda t: pd.concat([t, t.tail(1)]), "language", "w128-81000-0 is in the runs table twice"),
+        (lambda t: t, "vision", "arm = 'vision': choose one of language, potential"),
+        (lambda t: t.assign(test_force_mae=1.0, train_structures=5), "potential", "no run of this arm"),
+        (lambda t: pd.concat([t, t.tail(1)]), "language", "w128-81000-0: repeated in the runs table"),
         (lambda t: t.assign(parameters="many"), "language", "column parameters, row 0: 'many' is not a number"),
     ],
 )

@@ -42,7 +42,7 @@ def test_exponents_crossing_and_factor_are_those_of_the_laws():
         needed = 1e2 * (1.5 * (entry["x"] / 1e2) ** 0.2) ** (1 / 0.35) / entry["x"]
         assert entry["interval"][0] < needed < entry["interval"][1]
         assert entry["factor"] == pytest.approx(needed, rel=0.1)
-    assert found["statement"].startswith("schnet against painn: painn falls faster (difference -0.1")
+    assert found["statement"].startswith("schnet compared with painn: painn falls faster (difference -0.1")
     json.dumps(found, allow_nan=False)
 
 
@@ -89,12 +89,12 @@ def test_no_amount_of_data_reaches_a_loss_below_the_floor():
     assert deep["exponent"]["difference"] is None and "different things" in deep["exponent"]["reason"]
     assert deep["factors"]["at"][-1]["interval"][1] is None  # at the lowest loss of b, next to its floor
     none = compare_laws(boot(lambda x: shallow(x) / 10), boot(floored, "power_floor"), NAMES)
-    assert none["factors"]["at"] == [] and "no loss in common" in none["factors"]["reason"]
+    assert none["factors"]["at"] == [] and "no common loss" in none["factors"]["reason"]
     json.dumps([deep, none], allow_nan=False)
 
 
 def test_surfaces_are_not_compared_as_curves():
     n, d = (grid.ravel() for grid in np.meshgrid(np.logspace(4, 6, 4), np.logspace(3, 5, 5)))
     fit = fit_law("joint", {"N": n, "D": d}, 0.5 + (n / 1e4) ** -0.5 + (d / 1e3) ** -0.3, starts=8)
-    with pytest.raises(ChemscaleError, match="joint is no curve"):
+    with pytest.raises(ChemscaleError, match="joint: not a curve"):
         compare_laws(bootstrap(fit, 5), bootstrap(fit, 5), NAMES)

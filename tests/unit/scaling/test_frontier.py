@@ -9,8 +9,8 @@ from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import SIX_N_D, Cost, cost_law
-from chemscale.scaling.allocation.frontier import interval, loss_paid, optima, optimum
-from chemscale.scaling.allocation.isoflop import compute_frontier, isoflop
+from chemscale.scaling.allocation.frontier import excess_loss, interval_of_draws, optima, optimum
+from chemscale.scaling.allocation.isoflop import isoflop, lower_envelope
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.inference.bootstrap import bootstrap
 
@@ -90,17 +90,17 @@ def test_an_optimum_at_the_edge_of_what_can_be_chosen_is_refused():
     best = optimum(fit, SIX_N_D, compute)
     assert optimum(fit, SIX_N_D, compute, limits={"D": (1e2, 1.01 * best["D"])}) == best
     refused = optimum(fit, SIX_N_D, compute, limits={"D": (1e2, 0.99 * best["D"])})
-    assert set(refused) == {"compute", "refused"} and "edge" in refused["refused"]
-    assert "edge" in optimum(fit, SIX_N_D, 1e30)["refused"]
-    with pytest.raises(ChemscaleError, match="edge"):
-        loss_paid(fit, SIX_N_D, 1e30)
+    assert set(refused) == {"compute", "refused"} and "outside the allowed range" in refused["refused"]
+    assert "outside the allowed range" in optimum(fit, SIX_N_D, 1e30)["refused"]
+    with pytest.raises(ChemscaleError, match="outside the allowed range"):
+        excess_loss(fit, SIX_N_D, 1e30)
 
 
 def test_a_law_that_falls_with_data_alone_has_no_optimum():
     fit = fitted("joint")
     theta = fit.theta.copy()
     theta[fit.form.parameters.index("alpha")] = 0
-    assert "with one of N and D alone" in optimum(replace(fit, theta=theta), SIX_N_D, 1e10)["refused"]
+    assert "with only one of N and D" in optimum(replace(fit, theta=theta), SIX_N_D, 1e10)["refused"]
     with pytest.raises(ChemscaleError, match="no N and D"):
         optimum(fit_law("power", D, LAWS["joint"](1e5, D) + 1e-9 * N), SIX_N_D, 1e10)
 
@@ -108,7 +108,7 @@ def test_a_law_that_falls_with_data_alone_has_no_optimum():
 def test_leaving_the_optimum_costs_what_the_law_says():
     fit = fitted("joint")
     best = optimum(fit, ODD, 1e12)
-    for entry in loss_paid(fit, ODD, 1e12, (0.25, 1.0, 3.0)):
+    for entry in excess_loss(fit, ODD, 1e12, (0.25, 1.0, 3.0)):
         assert entry["N"] == pytest.approx(entry["factor"] * best["N"])
         assert ODD.of(entry["N"], entry["D"]) == pytest.approx(1e12)
         truth = LAWS["joint"](entry["N"], entry["D"]) / LAWS["joint"](best["N"], best["D"]) - 1
@@ -117,10 +117,10 @@ def test_leaving_the_optimum_costs_what_the_law_says():
 
 def test_draws_that_say_nothing_leave_an_end_open():
     draws = np.arange(100.0)
-    assert interval(draws, 0.9) == [4.0, 94.0]
+    assert interval_of_draws(draws, 0.9) == [4.0, 94.0]
     draws[:6] = np.nan
-    assert interval(draws, 0.9) == [None, None]
-    assert interval(np.where(draws > 90, np.inf, np.arange(100.0)), 0.9) == [4.0, None]
+    assert interval_of_draws(draws, 0.9) == [None, None]
+    assert interval_of_draws(np.where(draws > 90, np.inf, np.arange(100.0)), 0.9) == [4.0, None]
 
 
 def test_a_cost_law_is_found_with_its_residual():
@@ -138,7 +138,7 @@ def test_a_cost_law_is_found_with_its_residual():
     [
         (N, 20 * N, N, "one line"),
         (N, D, D / N, "must rise"),
-        (N, D, np.where(N[3] == N, np.nan, N), "compute must be positive numbers, since .*; row 3"),
+        (N, D, np.where(N[3] == N, np.nan, N), "compute.*row 3"),
     ],
 )
 def test_costs_that_cannot_be_told_are_refused(n, d, compute, said):
@@ -184,7 +184,7 @@ def test_isoflop_groups_without_a_minimum_are_refused_with_the_reason():
     assert "smallest size" in found["groups"][0]["refused"]
     assert "3 sizes" in found["groups"][1]["refused"]
     assert found["exponent"] is None and "2 minima" in found["reason"]
-    with pytest.raises(ChemscaleError, match="spline 'parabola'"):
+    with pytest.raises(ChemscaleError, match="spline = 'parabola'"):
         isoflop(n, compute, loss, "parabola")
 
 
@@ -199,7 +199,7 @@ def test_seeds_of_a_size_are_averaged_before_the_minimum():
 def test_the_lower_envelope_holds_the_runs_no_cheaper_run_beats():
     compute = np.array([1e3, 1e4, 1e5, 1e6, 1e4, 1e5, 1e6])
     loss = compute**-0.1 * np.array([1, 1, 1, 1, 1.2, 1.7, 1.05])
-    found = compute_frontier(compute, loss, draws=50)
+    found = lower_envelope(compute, loss, draws=50)
     assert found["on"] == [True] * 4 + [False] * 3
     assert found["parameters"]["exponent"] == pytest.approx(0.1)
     assert found["intervals"]["exponent"] == pytest.approx([0.1, 0.1], abs=1e-6)

@@ -11,8 +11,8 @@ from scipy import stats
 from chemscale import cli
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import SIX_N_D
-from chemscale.scaling.allocation.design import Design, choose
-from chemscale.scaling.allocation.planner import grid_of, plan, plan_table
+from chemscale.scaling.allocation.design import Design, choose_runs
+from chemscale.scaling.allocation.planner import candidate_grid, plan, plan_table
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 
@@ -47,7 +47,7 @@ def test_for_a_line_in_logs_the_expected_width_is_that_of_regression():
 def test_runs_for_a_slope_are_chosen_at_the_ends():
     design = line_design(lambda theta: theta[:, 1])
     x = np.logspace(2, 4, 9)
-    counts = choose(design, {"x": x}, np.ones(9), budget=6, most_repeats=3, most_runs=20)
+    counts = choose_runs(design, {"x": x}, np.ones(9), budget=6, max_repeats=3, max_runs=20)
     assert counts.tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 3]
 
 
@@ -56,7 +56,7 @@ def test_greedy_is_near_the_best_of_all_designs(boot):
     cells = {"N": np.array([1e4, 1e5, 6e5, 1e6, 1e4, 3e4]), "D": np.array([1e5, 5e3, 3e4, 1e3, 1e3, 1e4])}
     cost = SIX_N_D.of(cells["N"], cells["D"])
     budget = 2e10
-    counts = choose(design, cells, cost, budget, 3, 20)
+    counts = choose_runs(design, cells, cost, budget, 3, 20)
     assert (counts * cost).sum() <= budget
     everything = [np.array(c) for c in itertools.product(range(4), repeat=6) if (np.array(c) * cost).sum() <= budget]
 
@@ -64,7 +64,7 @@ def test_greedy_is_near_the_best_of_all_designs(boot):
         covariance = design.before
         for cell in np.repeat(np.arange(6), counts):
             covariance = design.added(covariance, design.gradient({k: v[[cell]] for k, v in cells.items()})[:, 0])
-        return design.width(covariance)
+        return design.ratio(covariance)
 
     best = min(width(c) for c in everything if c.sum() <= 20)
     assert width(counts) <= 1.1 * best
@@ -72,7 +72,7 @@ def test_greedy_is_near_the_best_of_all_designs(boot):
 
 @pytest.mark.parametrize("of", ["a", "alpha", "E", {"N": 1e6, "D": 1e5}], ids=str)
 def test_a_plan_keeps_the_budget_and_promises_more_than_the_alternatives(boot, of):
-    made = plan(boot, grid_of(N, D), SIX_N_D, BUDGET, of=of)
+    made = plan(boot, candidate_grid(N, D), SIX_N_D, BUDGET, of=of)
     assert made["spent"] <= BUDGET * (1 + 1e-9)
     assert made["spent"] == pytest.approx(sum(cell["cost"] * cell["repeats"] for cell in made["cells"]))
     assert max(cell["repeats"] for cell in made["cells"]) <= 3
@@ -86,12 +86,12 @@ def test_a_plan_keeps_the_budget_and_promises_more_than_the_alternatives(boot, o
 
 
 def test_seeds_of_every_cell_narrow_by_the_root_of_their_number(boot):
-    ratio = plan(boot, grid_of(N, D), SIX_N_D, BUDGET)["alternatives"]["repeat what is there"]["width_ratio"]
+    ratio = plan(boot, candidate_grid(N, D), SIX_N_D, BUDGET)["alternatives"]["repeat what is there"]["width_ratio"]
     assert ratio == pytest.approx(0.5**0.5, abs=0.06)  # a little less: more runs also tell the noise better
 
 
 def test_half_a_round_of_seeds_repeats_the_cheap_cells(boot):
-    again = plan(boot, grid_of(N, D), SIX_N_D, 1.2 * BUDGET)["alternatives"]["repeat what is there"]
+    again = plan(boot, candidate_grid(N, D), SIX_N_D, 1.2 * BUDGET)["alternatives"]["repeat what is there"]
     twice = [cell for cell in again["cells"] if cell["repeats"] == 2]
     once = [cell for cell in again["cells"] if cell["repeats"] == 1]
     assert len(twice) + len(once) == 15
@@ -99,7 +99,7 @@ def test_half_a_round_of_seeds_repeats_the_cheap_cells(boot):
 
 
 def test_the_lowest_loss_is_the_best_affordable_candidate(boot):
-    cells = grid_of(N, D)
+    cells = candidate_grid(N, D)
     made = plan(boot, cells, SIX_N_D, BUDGET, goal="loss")
     affordable = SIX_N_D.of(cells["N"], cells["D"]) <= BUDGET
     assert made["loss"] == pytest.approx(boot.fit.predict(cells)[affordable].min())
@@ -113,7 +113,7 @@ def test_the_lowest_loss_is_the_best_affordable_candidate(boot):
 
 
 def test_candidates_hold_the_cells_there_are_and_none_less_fed():
-    cells = grid_of(N, D)
+    cells = candidate_grid(N, D)
     pairs = set(zip(cells["N"], cells["D"], strict=True))
     assert set(zip(N, D, strict=True)) <= pairs
     assert (4 * N.max(), 4 * D.max()) in pairs
@@ -138,18 +138,18 @@ def test_a_table_is_planned_for_by_the_names_of_its_columns(boot):
         ({"budget": 1.0}, "the cheapest candidate costs"),
         ({"goal": "fame"}, "choose one of interval, loss"),
         ({"of": "gamma"}, "choose one of alpha, beta, E, a,"),
-        ({"of": {"N": 1e6}}, "needs its N and D"),
+        ({"of": {"N": 1e6}}, "give both N and D"),
     ],
 )
 def test_plans_that_cannot_be_made_are_refused(boot, options, said):
     with pytest.raises(ChemscaleError, match=said):
-        plan(boot, grid_of(N, D), SIX_N_D, **{"budget": BUDGET} | options)
+        plan(boot, candidate_grid(N, D), SIX_N_D, **{"budget": BUDGET} | options)
 
 
 def test_a_curve_is_not_planned_for():
     fit = fit_law("power", D, D**-0.2 + 1e-6 * N)
     with pytest.raises(ChemscaleError, match="a law of N and D"):
-        plan(bootstrap(fit, 5), grid_of(N, D), SIX_N_D, BUDGET)
+        plan(bootstrap(fit, 5), candidate_grid(N, D), SIX_N_D, BUDGET)
 
 
 def test_the_verb_plans_from_a_table(tmp_path, capsys):
@@ -164,8 +164,8 @@ def test_the_verb_plans_from_a_table(tmp_path, capsys):
     assert planned["spent"] <= BUDGET and planned["width_ratio"] < 1
     assert planned["statement"] in capsys.readouterr().err
     for change, message in (
-        (["--of", "N=1e6;D"], "a target is written N=1e6,D=1e5"),
-        (["--of", "gamma"], "of 'gamma': choose one of"),
+        (["--of", "N=1e6;D"], "write N=1e6,D=1e5"),
+        (["--of", "gamma"], "of = 'gamma': choose one of"),
         (["--family", "yours"], "no rows of the family yours"),
     ):
         assert cli.main([*asked, *change]) == 2

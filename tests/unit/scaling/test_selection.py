@@ -7,7 +7,7 @@ import pytest
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import fit_law
-from chemscale.scaling.selection.selection import choose, expanding_windows, select
+from chemscale.scaling.selection.selection import expanding_windows, rank_forms, select
 
 SIZES = np.repeat(np.logspace(4, 5.8, 5), [2, 2, 2, 1, 1])
 TWO = ("power", "power_floor")
@@ -62,7 +62,7 @@ def test_runs_of_one_size_count_as_their_mean():
 
 def test_a_form_missing_in_hard_windows_is_not_favoured():
     windows = errors_in_windows(power=[0.4, 0.02, 0.02], power_floor=[None, 0.03, 0.03])
-    scores, tied = choose(windows, TWO)
+    scores, tied = rank_forms(windows, TWO)
     assert scores["power_floor"] == pytest.approx(1.5 * scores["power"])
     assert tied == ["power"]
 
@@ -70,7 +70,7 @@ def test_a_form_missing_in_hard_windows_is_not_favoured():
 @pytest.mark.parametrize(("richer", "chosen"), [(0.09, "power"), (0.07, "power_floor")])
 def test_near_ties_go_to_the_form_with_fewer_parameters(richer, chosen):
     # two windows: half a standard error is 25 %
-    assert choose(errors_in_windows(power=[0.1, 0.1], power_floor=[richer, richer]), TWO)[1][0] == chosen
+    assert rank_forms(errors_in_windows(power=[0.1, 0.1], power_floor=[richer, richer]), TWO)[1][0] == chosen
 
 
 def test_the_error_of_the_rule_is_made_with_what_was_known_before():
@@ -132,7 +132,7 @@ def test_windows_of_many_values_are_grouped():
         ({"forms": ()}, "same variables"),
         ({"forms": ("power", "joint")}, "same variables"),
         ({"loss": -np.ones(8)}, "loss must be positive"),
-        ({"compute": np.ones(3)}, "compute has 3 values"),
+        ({"compute": np.ones(3)}, "compute has 3 values, loss has 8"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(change, message):

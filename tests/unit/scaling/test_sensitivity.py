@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chemscale.analysis.curves import analysis_choices
 from chemscale.arms import ARMS
 from chemscale.scaling.selection.sensitivity import sensitivity
 
@@ -22,8 +23,13 @@ def runs():
     })  # fmt: skip
 
 
+def judged(runs):
+    choices = analysis_choices(ARMS["potential"], "data")
+    return sensitivity(runs, "train_structures", "test_force_mae", "power", (0.29, 0.31), choices)
+
+
 def test_every_choice_moves_the_exponent_as_it_must(runs):
-    found = sensitivity(runs, ARMS["potential"], "data", "power", (0.29, 0.31))
+    found = judged(runs)
     rows = {(row["convention"], row["choice"]): row for row in found["rows"]}
     counted = "data counted as"
     base = found["exponent"]
@@ -41,9 +47,9 @@ def test_every_choice_moves_the_exponent_as_it_must(runs):
 
 
 def test_what_cannot_be_chosen_says_why(runs):
-    found = sensitivity(runs, ARMS["potential"], "data", "power", (0.29, 0.31))
+    found = judged(runs)
     reasons = {row["choice"]: row["reason"] for row in found["rows"] if row["exponent"] is None}
     assert reasons == {
-        "train_force_labels": "the table lacks train_force_labels, at least for some runs",
+        "train_force_labels": "the table has no train_force_labels for some runs",
         "best of several for each cell": "every cell was trained at one learning rate",
     }

@@ -1,10 +1,12 @@
-"""From the records of many cells to the runs table, the training curves, and the list of what is missing."""
+"""Collect the records of many cells in the runs table, the training curves, and the trials of the sweeps."""
 
 import logging
-import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
@@ -12,18 +14,21 @@ from chemscale.tuning.learning_rate_rule import lr_from_rule
 
 LOG = logging.getLogger(__name__)
 
-NESTED = ("versions", "probe")  # entries of a record that are no column
-LINE = ("slope", "intercept", "residual", "spearman", "r2")  # of a sweep's map that are columns
+NESTED = ("versions", "probe")  # entries of a record that are not columns
+LINE = ("slope", "intercept", "residual", "spearman", "r2")  # columns from the map of a sweep
+USES = ("quality", "dynamics", "errors")  # files beside a record that add columns
 
 
 def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
-    """Write the tables of the study in `results` to `out`; return the runs table, one row a cell.
+    """Write the tables of the study in `results` to `out`; return the runs table, one row per cell.
 
-    runs.parquet and runs.csv (one row a cell, with the quality of what it generated or simulated,
-    and its errors on other datasets), histories.parquet
-    (one row a point of a training curve) and sweeps.parquet (one row a trial of a learning rate, with what its family's
-    rule says for that width). A cell of `names` without a record gets a row with status "missing"; failed cells keep
-    theirs with the reason.
+    * runs.parquet, runs.csv: one row per cell, with the quality of what it generated or simulated and its errors on
+      other datasets (docs/runs-table.md describes the columns)
+    * histories.parquet: one row per point of a training curve
+    * sweeps.parquet: one row per trial of a learning rate (see `sweeps`)
+
+    A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
+    Raises ChemscaleError if no cell has a record.
     """
     rows, histories = [], []
     for name in names:
@@ -36,14 +41,15 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
             continue
         metrics = read_json(record)
         row |= {key: value for key, value in metrics.items() if key not in NESTED}
-        for what in ("quality", "dynamics", "errors"):
+        for what in USES:
             row |= _use(record, what, metrics)
         rows.append(row)
-        histories.append(pd.read_parquet(record.with_name("history.parquet")).assign(cell=name))
+        history = pq.read_table(record.with_name("history.parquet"), use_threads=False)
+        histories.append(history.append_column("cell", pa.repeat(name, len(history))))
     table = pd.DataFrame(rows)
     if not histories:
-        raise ChemscaleError(f"{results}: none of the {len(names)} cells has a record; train some first")
-    curves = pd.concat(histories, ignore_index=True)
+        raise ChemscaleError(f"{results}: none of the {len(names)} cells has a record; train some cells first")
+    curves = pa.concat_tables(histories, promote_options="permissive").to_pandas(ignore_metadata=True)
     trials = sweeps(results)
     table["rate_at_edge"] = at_edge(table, trials)
     for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (trials, "sweeps.parquet")):
@@ -57,10 +63,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
 
 
 def _use(record: Path, what: str, metrics: dict) -> dict:
-    """How good a run's molecules ("quality") or simulations ("dynamics") are, or its "errors" on other datasets.
-
-    Nothing if of another model.
-    """
+    """Return the columns of `what`, one of USES; none if the file is missing or belongs to another model."""
     path = record.with_name(f"{what}.json")
     if not path.exists():
         return {}
@@ -68,31 +71,29 @@ def _use(record: Path, what: str, metrics: dict) -> dict:
     return content[what] if content["fingerprint"] == metrics["fingerprint"] else {}
 
 
-def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
-    """Whether better learning rates may lie where the sweep of a cell's family did not look.
+def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """Return whether better learning rates may lie beyond the sweep of a cell's family, (cells,) bool.
 
-    That is so where the sweep's best rate for the cell's own width and batch lies at its edge, and where the rule has
-    carried the rate beyond all rates swept, by more than half a step of the sweep.
+    So they may where the sweep's best rate for the cell's own width and batch lies at its edge, and where the rule has
+    extrapolated the rate beyond all rates swept, by more than half a step of the sweep.
     """
-    flags = []
-    for cell in table.to_dict("records"):
-        swept = trials[(trials["arm"] == cell["arm"]) & (trials["family"] == cell["family"])]
-        rate = cell.get("learning_rate")
-        if swept.empty or rate is None or math.isnan(rate):
-            flags.append(False)
-            continue
-        logs = sorted({math.log(value) for value in swept["learning_rate"]})
-        half = (logs[-1] - logs[0]) / (len(logs) - 1) / 2
-        beyond = not logs[0] - half <= math.log(rate) <= logs[-1] + half
-        own = (swept["width"] == cell.get("width")) & swept["own_batch"]
-        flags.append(beyond or bool(swept.loc[own, "edge"].any()))
+    flags = pd.Series(False, index=table.index)
+    if not {"learning_rate", "width"} <= set(table):
+        return flags
+    for (arm, family), swept in trials.groupby(["arm", "family"]):
+        cells = table[(table["arm"] == arm) & (table["family"] == family) & table["learning_rate"].notna()]
+        swept_rates = np.unique(np.log(swept["learning_rate"]))
+        half_step = np.ptp(swept_rates) / max(len(swept_rates) - 1, 1) / 2
+        inside = np.log(cells["learning_rate"]).between(swept_rates[0] - half_step, swept_rates[-1] + half_step)
+        edge_widths = swept.loc[swept["own_batch"] & swept["edge"], "width"]
+        flags[cells.index] = ~inside | cells["width"].isin(edge_widths)
     return flags
 
 
 def sweeps(results: Path) -> pd.DataFrame:
-    """Trials of all sweeps of learning rates in `results`, one row each, with what their family's sweep says.
+    """Return the trials of all sweeps of learning rates in `results`, one row each, with the findings of their sweep.
 
-    `slope`, `intercept`, `spearman` and `r2` are those of the map from the chosen `estimate` to final losses.
+    `slope`, `intercept`, `spearman` and `r2` belong to the map from the chosen `estimate` to final losses.
     """
     rows = []
     for path in sorted(results.glob("tuning/*/*.json")):

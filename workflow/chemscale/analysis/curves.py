@@ -1,92 +1,124 @@
-"""What a study says about one curve: laws, the one that extrapolates, regime, conventions, forecast."""
+"""Fit and judge one curve of a study: laws, selection, regime, sensitivity to analysis choices, forecast."""
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import pandas as pd
 
 from chemscale.arms import Arm
-from chemscale.errors import ChemscaleError
+from chemscale.errors import NotFittable
 from chemscale.files import finite
 from chemscale.scaling.api import ScalingLaw, fit
 from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
 from chemscale.scaling.selection.regime import regime
 from chemscale.scaling.selection.selection import select
-from chemscale.scaling.selection.sensitivity import sensitivity
+from chemscale.scaling.selection.sensitivity import ROWS_AND_OBJECTIVES, sensitivity
 from chemscale.scaling.summary import mark_preferred
 
-CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes carry no more numbers
+CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes support no more parameters
 
 
-def fit_curve(head: dict, cells: pd.DataFrame, kind: Arm, options: dict) -> dict:
-    """What there is to say of the runs `cells` of one curve, as content for JSON.
+def fit_curve(head: dict, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
+    """Fit and judge the runs `cells` of one curve; return content for JSON.
 
-    It has `curves` (a fit for each form), `forecasts` (the largest size held out), `judgements` (selection by
-    extrapolation, regime, sensitivity) and `not_fitted`. `head` says which curve it is: family, along, at.
+    It has `curves` (a fit per form), `forecasts` (the largest size held out), `judgements` (selection by extrapolation,
+    regime, sensitivity) and `not_fitted`. `head` identifies the curve by family, along and at.
     """
-    column = kind.counted[head["along"]][0]
-    x, loss = {"x": cells[column].to_numpy(float)}, cells[kind.loss].to_numpy(float)
-    content: dict = {"curves": [], "forecasts": [], "judgements": [], "not_fitted": []}
-    reasons: list = []
-    laws = curve_laws(cells, column, kind.loss, options, reasons)
-    content["not_fitted"] = [{**head, **failed, "what": "fit", "reason": reason} for failed, reason in reasons]
+    column = arm.counted[head["along"]][0]
+    x, loss = {"x": cells[column].to_numpy(float)}, cells[arm.loss].to_numpy(float)
+    laws, reasons = curve_laws(cells, column, arm.loss, options)
+    not_fitted = [{**head, "form": form, "what": "fit", "reason": reason} for form, reason in reasons.items()]
+    content: dict = {"curves": [], "forecasts": [], "judgements": [], "not_fitted": not_fitted}
     if not laws:
         return content
 
     judgement = dict(head)
-    chosen = _selected(judgement, x, loss, tuple(laws))
-    entries = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
-    mark_preferred(entries, chosen)
-    judgement["regime"] = or_reason(lambda: regime(x["x"], loss, options["confidence"]))
+    chosen = _select_form(judgement, x, loss, tuple(laws))
+    content["curves"] = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
+    mark_preferred(content["curves"], chosen)
+    judgement["regime"] = try_or_reason(lambda: regime(x["x"], loss, options["confidence"]))
     interval = laws[chosen].interval("exponent")
-    judgement["sensitivity"] = sensitivity(cells, kind, head["along"], chosen, interval)
-    content["curves"], content["judgements"] = entries, [judgement]
+    choices = analysis_choices(arm, head["along"])
+    judgement["sensitivity"] = sensitivity(cells, column, arm.loss, chosen, interval, choices)
+    content["judgements"] = [judgement]
 
     held = held_out("power", x)
-    seen_only: dict = {}
-    before = _selected(seen_only, {"x": x["x"][~held]}, loss[~held], tuple(laws))
+    chosen_without_held = _select_form({}, {"x": x["x"][~held]}, loss[~held], tuple(laws))
     for form in laws:
-        made = hold_out({**head, "form": form}, cells, x, kind.loss, options, content["not_fitted"])
+        made = hold_out({**head, "form": form}, cells, x, arm.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
-    mark_preferred(content["forecasts"], before)
+    mark_preferred(content["forecasts"], chosen_without_held)
     return content
 
 
-def curve_laws(cells: pd.DataFrame, column: str, loss: str, options: dict, reasons: list) -> dict[str, ScalingLaw]:
-    """A law of `loss` along `column` for each form that can be fitted, simplest first; for others reasons are added.
+def curve_laws(
+    cells: pd.DataFrame, column: str, loss: str, options: dict
+) -> tuple[dict[str, ScalingLaw], dict[str, str]]:
+    """Fit a law of `loss` along `column` for each form; return the laws, simplest first, and reasons for the others.
 
-    A reason is a pair of {"form"} and the text. The richest form comes first, since the noise around it sets Huber's δ
-    for all, unless its points are too few for that.
+    The richest form is fitted first, because the noise around it sets Huber's δ for all, unless its points are too few
+    for that.
     """
-    laws, delta = {}, None
+    laws, reasons, delta = {}, {}, None
     for form in reversed(CURVE_FORMS):
         try:
             law = fit(cells, loss, data=column, form=form, delta=delta, **options)
-        except ChemscaleError as error:
-            reasons.append(({"form": form}, str(error)))
+        except NotFittable as error:
+            reasons[form] = str(error)
             continue
         delta = law.fit.delta if finite(law.fit.aicc()) is not None else None
         laws[form] = law
-    return {form: laws[form] for form in CURVE_FORMS if form in laws}
+    return {form: laws[form] for form in CURVE_FORMS if form in laws}, reasons
 
 
-def _selected(judgement: dict, x: dict, loss, forms: tuple[str, ...]) -> str:
-    """Choose a form by extrapolation and keep how; the simplest where there are too few sizes to tell."""
-    judgement["selection"] = or_reason(lambda: select(forms, x, loss))
+def analysis_choices(arm: Arm, along: str) -> dict[str, dict[str, dict]]:
+    """Return the choices for curves along "data", "parameters" or "compute", as `sensitivity` takes them.
+
+    The first choice of each convention is the one that the fits of the study make.
+    """
+    to_error = {} if arm.loss_degree == 1 else {"power": 1 / arm.loss_degree}
+    return {
+        f"{along} counted as": {column: {"x": column} for column in arm.counted[along]},
+        "loss": {
+            arm.loss: {},
+            "best evaluation": {"loss": "validation_loss_best", **to_error},
+            "last evaluation": {"loss": "validation_loss", **to_error},
+        },
+        **ROWS_AND_OBJECTIVES,
+        "learning rate": {
+            "by the rule of the sweep": {},
+            "best of several for each cell": {"unavailable": "every cell was trained at one learning rate"},
+        },
+    }
+
+
+def _select_form(judgement: dict, x: dict[str, np.ndarray], loss: np.ndarray, forms: Sequence[str]) -> str:
+    """Choose a form by extrapolation and record how in `judgement`; the simplest where there are too few sizes."""
+    judgement["selection"] = try_or_reason(lambda: select(forms, x, loss))
     return judgement["selection"].get("chosen") or forms[0]
 
 
-def or_reason(work) -> dict:
+def try_or_reason(work: Callable[[], dict]) -> dict:
+    """Return the result of `work`, or {"reason"} where the table cannot support it."""
     try:
         return work()
-    except ChemscaleError as error:
+    except NotFittable as error:
         return {"reason": str(error)}
 
 
-def hold_out(head: dict, cells: pd.DataFrame, x: dict, loss: str, options: dict, not_fitted: list) -> dict | None:
-    """Hold out the largest cells, forecast them, and name each forecast point by its size and requested data."""
+def hold_out(
+    head: dict, cells: pd.DataFrame, x: dict[str, np.ndarray], loss: str, options: dict, not_fitted: list[dict]
+) -> dict | None:
+    """Hold out the largest cells and forecast them by the form `head["form"]`; return content for JSON.
+
+    Each forecast point is named by its size and requested data. Where the other cells do not support the form, the
+    reason is added to `not_fitted` and None is returned.
+    """
     form = head["form"]
     held = held_out(form, x)
     try:
         _, points = forecast(form, x, cells[loss].to_numpy(float), held, **options)
-    except ChemscaleError as error:
+    except NotFittable as error:
         not_fitted.append({**head, "what": "forecast", "reason": str(error)})
         return None
     for point in points:
@@ -104,4 +136,5 @@ def hold_out(head: dict, cells: pd.DataFrame, x: dict, loss: str, options: dict,
 
 
 def names(cells: pd.DataFrame) -> list[str]:
+    """Return the names of the cells."""
     return cells["cell"].astype(str).tolist()

@@ -1,4 +1,4 @@
-"""All the fits of one arm of a study: curves, surfaces, frontiers, comparisons and what to train next, as one JSON."""
+"""Make all fits of one arm of a study: curves, surfaces, frontiers, comparisons and what to train next."""
 
 import pandas as pd
 
@@ -8,25 +8,26 @@ from chemscale.analysis.runs_table import select_runs
 from chemscale.analysis.surfaces import fit_surface
 from chemscale.arms import ARMS, PARAMETERS, PARAMETERS_LABEL
 
-SIZES_NEEDED = 3
+MIN_SIZES = 3  # of a curve along parameters
 
 
 def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int = 500, seed: int = 0) -> dict:
-    """Every fit of an arm from its runs table, as content for JSON.
+    """Make every fit of an arm from its runs table; return content for JSON.
 
     Curves run along data at each model size, and along parameters at each data size with three sizes or more. Each is
     fitted with and without a floor at the same Huber δ; selection by extrapolation marks the preferred form. Surfaces
-    use all cells of a family. Forecasts refit each law without its largest cells, and prefer a form by what is left.
-    What could not be fitted is in `not_fitted` with the reason. A table that is no runs table raises ChemscaleError.
+    use all cells of a family. Forecasts refit each law without its largest cells, and prefer a form by the other cells.
+    `not_fitted` lists what the runs do not support, with the reason. Raises ChemscaleError for a table that is not a
+    runs table.
     """
     runs, left_out = select_runs(table, arm)
-    kind = ARMS[arm]
+    record = ARMS[arm]
     options = {"confidence": confidence, "draws": draws, "seed": seed}
     content: dict = {
         "arm": arm,
-        "loss": {"column": kind.loss, "unit": kind.unit, "label": kind.label},
+        "loss": {"column": record.loss, "unit": record.unit, "label": record.label},
         "x": {
-            "data": {"column": kind.data, "label": kind.data_label},
+            "data": {"column": record.data, "label": record.data_label},
             "parameters": {"column": PARAMETERS, "label": PARAMETERS_LABEL},
         },
         **options,
@@ -44,13 +45,13 @@ def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int 
     for family, of_family in runs.groupby("family", sort=True):
         for along, fixed in (("data", "size"), ("parameters", "data")):
             for value, cells in of_family.groupby(fixed, sort=True):
-                if along == "parameters" and cells["size"].nunique() < SIZES_NEEDED:
+                if along == "parameters" and cells["size"].nunique() < MIN_SIZES:
                     continue
                 value = int(value) if fixed == "data" else str(value)
                 head = {"family": str(family), "along": along, "at": {fixed: value}}
-                _add(content, fit_curve(head, cells, kind, options))
-        _add(content, fit_surface(str(family), of_family, kind, options))
-    comparisons, not_fitted = compare_families(runs, kind, options)
+                _add(content, fit_curve(head, cells, record, options))
+        _add(content, fit_surface(str(family), of_family, record, options))
+    comparisons, not_fitted = compare_families(runs, record, options)
     _add(content, {"comparisons": comparisons, "not_fitted": not_fitted})
     return content
 

@@ -1,4 +1,4 @@
-"""From a table of runs to the points that enter a fit, with the rule that left out each other one."""
+"""Select the runs that enter the fits of a study, and name the rule that excludes each other run."""
 
 import numpy as np
 import pandas as pd
@@ -9,28 +9,27 @@ from chemscale.scaling.fitting.validation import numbers, require_columns
 
 
 def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
-    """Runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
+    """Return the runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
 
     A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive
-    counts. Raises ChemscaleError for an unknown arm, missing columns or a cell that is there twice.
+    counts. Raises ChemscaleError for an unknown arm, missing columns or a repeated cell.
     """
     if arm not in ARMS:
-        raise ChemscaleError(f"arm {arm!r}: choose one of {', '.join(ARMS)}")
-    kind = ARMS[arm]
-    counts = [PARAMETERS, kind.data]
-    require_columns(
-        table, ["cell", "arm", "family", "size", "data", "seed", "status", kind.loss, *counts], "a runs table"
-    )
+        raise ChemscaleError(f"arm = {arm!r}: choose one of {', '.join(ARMS)}")
+    loss, counts = ARMS[arm].loss, [PARAMETERS, ARMS[arm].data]
+    columns = ["cell", "arm", "family", "size", "data", "seed", "status", loss, *counts]
+    require_columns(table, columns, "a runs table")
     runs = table[table["arm"] == arm].reset_index(drop=True)
     if runs.empty:
-        raise ChemscaleError(f"the runs table has no run of the arm {arm}; it has {', '.join(table['arm'].unique())}")
+        found = ", ".join(table["arm"].unique())
+        raise ChemscaleError(f"arm = {arm!r}: the runs table has no run of this arm; it has {found}")
     if (twice := runs["cell"].duplicated()).any():
-        raise ChemscaleError(f"cell {runs.loc[twice, 'cell'].iloc[0]} is in the runs table twice; collect it again")
-    runs = runs.assign(**{name: numbers(runs, name) for name in [kind.loss, *counts]})
+        raise ChemscaleError(f"{runs.loc[twice, 'cell'].iloc[0]}: repeated in the runs table; collect it again")
+    runs = runs.assign(**{name: numbers(runs, name) for name in [loss, *counts]})
 
     rules = pd.Series([None] * len(runs), dtype=object)
 
-    def leave_out(which: pd.Series, rule) -> None:
+    def leave_out(which: pd.Series, rule: str | pd.Series) -> None:
         which = which & rules.isna()
         rules[which] = rule[which] if isinstance(rule, pd.Series) else rule
 
@@ -41,9 +40,9 @@ def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]
         leave_out(runs["undertrained"].eq(True), "undertrained")
     if "rate_at_edge" in runs:
         leave_out(runs["rate_at_edge"].eq(True), "learning rate at the edge of its sweep")
-    for name in [kind.loss, *counts]:
+    for name in [loss, *counts]:
         usable = np.isfinite(runs[name]) & (runs[name] > 0)
-        leave_out(~usable, f"{name} is no positive number")
+        leave_out(~usable, f"{name} is not a positive number")
 
     left_out = [
         {"cell": str(cell), "rule": str(rule)}

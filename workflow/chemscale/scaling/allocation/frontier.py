@@ -1,25 +1,25 @@
-"""Compute-optimal model size and data: where a fitted surface L(N, D) is lowest on a budget, and what leaving it costs.
+"""Compute-optimal model size and data: the lowest point of a fitted surface L(N, D) on a budget, and its neighbourhood.
 
-Every surface here that has no repeats falls with g = A N^-α + B D^-β (of Kaplan's form g is the sum inside the power:
-A^(α/β), α/β, B, 1). On a budget C = k N^p D^q the least g has α A N^-α / p = β B D^-β / q (Hoffmann et al. 2022,
+Every surface without repeats falls with g = A N^-α + B D^-β (in Kaplan's form g is the sum inside the power: A^(α/β),
+α/β, B, 1). On a budget C = k N^p D^q the lowest g has α A N^-α / p = β B D^-β / q (Hoffmann et al. 2022,
 arXiv:2203.15556, eq. 4, for p = q = 1), hence
 
     log N = [q log(α A q / (β B p)) + β log(C/k)] / (α q + β p),    N ∝ C^(β / (α q + β p)),    D ∝ C^(α / (α q + β p))
 
-With repeats the least is searched for on a dense grid of N.
+With repeats the lowest point is searched for on a dense grid of N.
 """
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.allocation.cost import Cost
 from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.forms.laws import SURFACES
 from chemscale.scaling.inference.bootstrap import Bootstrap
 
-REACH = 1e3  # beyond the smallest and largest N and D of the points that an optimum may lie, unless limits are given
-GRID = 2001
-FARTHEST = 100.0  # of |log N| and |log D|: farther out, one exponent is nothing and there is no optimum
+EXTRAPOLATION_FACTOR = 1e3  # beyond the N and D of the points, within which an optimum is accepted by default
+GRID_POINTS = 2001
+MAX_LOG = 100.0  # of |log N| and |log D|: an optimum beyond means that one exponent is zero and there is none
 
 
 def optimum(
@@ -29,14 +29,14 @@ def optimum(
     limits: dict[str, tuple[float, float]] | None = None,
     distinct: float | None = None,
 ) -> dict:
-    """N, D and loss of the law's lowest point on the budget `compute`, and which of N and D are `extrapolated`.
+    """Return N, D and loss of the law's lowest point on the budget `compute`, and which of N and D are `extrapolated`.
 
-    `limits` gives the lowest and highest N and D that can be chosen (sizes that can be built, data there is); left out,
-    three decades around the points. `distinct` is U of a form with repeats. An optimum outside the limits is
-    {"compute", "refused"}. Raises ChemscaleError for a form that is no surface.
+    `limits` gives the lowest and highest N and D that can be chosen (sizes that can be built, available data); by
+    default three decades around the points. `distinct` is U of a form with repeats. An optimum outside the limits is
+    {"compute", "refused"}. Raises ChemscaleError for a form that is not a surface.
     """
     log_n, log_d = _optimal(fit, cost, compute, fit.theta[None], distinct)
-    return _judged(fit, cost, compute, float(log_n[0]), float(log_d[0]), limits, distinct)
+    return _checked(fit, cost, compute, float(log_n[0]), float(log_d[0]), limits, distinct)
 
 
 def optima(
@@ -47,10 +47,10 @@ def optima(
     limits: dict[str, tuple[float, float]] | None = None,
     distinct: float | None = None,
 ) -> dict:
-    """The compute-optimal frontier as content for JSON: cost law, exponents of N and D in compute, and each budget.
+    """Return the compute-optimal frontier as content for JSON: cost law, exponents of N and D, and each budget.
 
-    Every value has an `interval` from the draws; an end that is None is not bounded. The uncertainty of the cost law
-    is left out: it is far smaller.
+    Every value has an `interval` from the draws; an end is None where the draws do not bound it. The uncertainty of the
+    cost law is left out: it is far smaller.
     """
     fit = boot.fit
     entries = []
@@ -60,9 +60,9 @@ def optima(
             log_n, log_d = _optimal(fit, cost, compute, boot.theta, distinct)
             loss = _own_losses(fit, log_n, log_d, boot.theta, distinct)
             entry["intervals"] = {
-                "N": interval(np.exp(log_n), confidence),
-                "D": interval(np.exp(log_d), confidence),
-                "loss": interval(loss, confidence),
+                "N": interval_of_draws(np.exp(log_n), confidence),
+                "D": interval_of_draws(np.exp(log_d), confidence),
+                "loss": interval_of_draws(loss, confidence),
             }
         entries.append(entry)
     return {"form": fit.form.name, "cost": cost.to_dict(), "exponents": _exponents(boot, cost, confidence)} | {
@@ -71,16 +71,20 @@ def optima(
     }
 
 
-def loss_paid(
-    fit: Fit, cost: Cost, compute: float, factors: tuple[float, ...] = (0.25, 0.5, 2.0, 4.0), distinct=None
+def excess_loss(
+    fit: Fit,
+    cost: Cost,
+    compute: float,
+    factors: tuple[float, ...] = (0.25, 0.5, 2.0, 4.0),
+    distinct: float | None = None,
 ) -> list[dict]:
-    """What it costs to leave the optimum on the same budget: relative excess loss at N_opt × each of `factors`.
+    """Return the relative excess loss at N_opt × each of `factors`, on the same budget as the optimum.
 
-    Raises ChemscaleError, with the reason, if the optimum is refused.
+    Raises NotFittable, with the reason, if the optimum is refused.
     """
     best = optimum(fit, cost, compute, distinct=distinct)
     if "refused" in best:
-        raise ChemscaleError(best["refused"])
+        raise NotFittable(best["refused"])
     n = best["N"] * np.asarray(factors, dtype=float)
     d = cost.data(n, compute)
     losses = fit.predict(_points(fit, n, d, distinct))
@@ -90,10 +94,10 @@ def loss_paid(
     ]
 
 
-def interval(draws: np.ndarray, confidence: float) -> list[float | None]:
-    """Ends between which the share `confidence` of draws lies; None for one that is not bounded.
+def interval_of_draws(draws: np.ndarray, confidence: float) -> list[float | None]:
+    """Return the ends between which the share `confidence` of `draws` (draws,) lies; None for an unbounded end.
 
-    A draw that is NaN says nothing: it counts below the lower end and above the upper one.
+    A draw that is NaN carries no information: it counts as below the lower end and as above the upper one.
     """
     tail = (1 - confidence) / 2
     low, high = (
@@ -104,12 +108,12 @@ def interval(draws: np.ndarray, confidence: float) -> list[float | None]:
 
 
 def extrapolated(fit: Fit, point: dict[str, float]) -> list[str]:
-    """The variables of a point that lie outside the range of the points fitted."""
+    """List the variables of a point that lie outside the range of the fitted points."""
     return [name for name, value in point.items() if not fit.x[name].min() <= value <= fit.x[name].max()]
 
 
 def _sum_of_powers(fit: Fit, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-    """log A, α, log B and β, each (draws,), of the sum of powers that the surface falls with."""
+    """Return log A, α, log B and β, each (draws,), of the sum of powers that the surface falls with."""
     values = fit.form.natural(fit.scaling, theta)
     alpha = values["alpha"]
     beta = values.get("beta", alpha)  # tied
@@ -121,12 +125,14 @@ def _sum_of_powers(fit: Fit, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     return ratio * log_a, ratio, log_b, np.ones_like(ratio)
 
 
-def _optimal(fit: Fit, cost: Cost, compute: float, theta, distinct) -> tuple[np.ndarray, np.ndarray]:
-    """log N and log D of the optimum for each θ (draws, parameters); NaN where there is none."""
+def _optimal(
+    fit: Fit, cost: Cost, compute: float, theta: np.ndarray, distinct: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log N and log D of the optimum for each θ (draws, parameters); NaN where there is none."""
     if fit.form.name not in SURFACES:
-        raise ChemscaleError(f"form {fit.form.name} has no N and D to choose; fit one of {', '.join(SURFACES)}")
+        raise ChemscaleError(f"form {fit.form.name}: has no N and D to choose; fit one of {', '.join(SURFACES)}")
     if not (np.isfinite(compute) and compute > 0):
-        raise ChemscaleError(f"compute {compute:g}: a budget is a positive number")
+        raise ChemscaleError(f"compute = {compute:g}: a budget must be a positive number")
     if fit.form.name == "repeated":
         return _searched(fit, cost, compute, theta, distinct)
     log_a, alpha, log_b, beta = _sum_of_powers(fit, theta)
@@ -134,19 +140,23 @@ def _optimal(fit: Fit, cost: Cost, compute: float, theta, distinct) -> tuple[np.
         ratio = np.log(alpha * cost.q) + log_a - np.log(beta * cost.p) - log_b
         log_n = (cost.q * ratio + beta * np.log(compute / cost.k)) / (alpha * cost.q + beta * cost.p)
         log_d = (np.log(compute / cost.k) - cost.p * log_n) / cost.q
-        defined = np.maximum(np.abs(log_n), np.abs(log_d)) < FARTHEST
+        defined = np.maximum(np.abs(log_n), np.abs(log_d)) < MAX_LOG
     return np.where(defined, log_n, np.nan), np.where(defined, log_d, np.nan)
 
 
-def _searched(fit: Fit, cost: Cost, compute: float, theta, distinct) -> tuple[np.ndarray, np.ndarray]:
-    """The same on a grid of N, refined by a parabola through the three lowest neighbours."""
+def _searched(
+    fit: Fit, cost: Cost, compute: float, theta: np.ndarray, distinct: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search for the same on a grid of N, refined by a parabola through the lowest point and its two neighbours."""
     if distinct is None:
-        raise ChemscaleError("a law with repeats has an optimum for a given number of distinct examples; name it")
-    n = fit.x["N"]
-    grid = np.linspace(np.log(n.min() / REACH**2), np.log(n.max() * REACH**2), GRID)
+        raise ChemscaleError(
+            "form repeated: its optimum depends on the number of distinct examples available; give it as `distinct`"
+        )
+    n, reach = fit.x["N"], EXTRAPOLATION_FACTOR**2
+    grid = np.linspace(np.log(n.min() / reach), np.log(n.max() * reach), GRID_POINTS)
     losses = fit.predict_many(_points(fit, np.exp(grid), cost.data(np.exp(grid), compute), distinct), theta)
     place = losses.argmin(axis=1)
-    inner = np.clip(place, 1, GRID - 2)
+    inner = np.clip(place, 1, GRID_POINTS - 2)
     left, middle, right = (losses[np.arange(len(theta)), inner + step] for step in (-1, 0, 1))
     bend = np.maximum(left - 2 * middle + right, 1e-300)
     shift = np.clip((left - right) / (2 * bend), -1, 1) * (grid[1] - grid[0])
@@ -154,13 +164,15 @@ def _searched(fit: Fit, cost: Cost, compute: float, theta, distinct) -> tuple[np
     return log_n, (np.log(compute / cost.k) - cost.p * log_n) / cost.q
 
 
-def _points(fit: Fit, n: np.ndarray, d: np.ndarray, distinct: float | None) -> dict[str, np.ndarray]:
+def _points(fit: Fit, n: float | np.ndarray, d: float | np.ndarray, distinct: float | None) -> dict[str, np.ndarray]:
     x = {"N": np.atleast_1d(n), "D": np.atleast_1d(d)}
     return x if distinct is None else x | {"U": np.full_like(x["N"], distinct)}
 
 
-def _own_losses(fit: Fit, log_n, log_d, theta, distinct) -> np.ndarray:
-    """Loss of every draw at its own optimum, (draws,)."""
+def _own_losses(
+    fit: Fit, log_n: np.ndarray, log_d: np.ndarray, theta: np.ndarray, distinct: float | None
+) -> np.ndarray:
+    """Return the loss of every draw at its own optimum, (draws,)."""
     defined = np.isfinite(log_n)
     losses = np.full(len(theta), np.nan)
     x = _points(fit, np.exp(log_n[defined]), np.exp(log_d[defined]), distinct)
@@ -168,20 +180,27 @@ def _own_losses(fit: Fit, log_n, log_d, theta, distinct) -> np.ndarray:
     return losses
 
 
-def _judged(fit: Fit, cost: Cost, compute, log_n: float, log_d: float, limits, distinct) -> dict:
-    """An optimum with its loss, or the reason why it is none."""
-    chosen = {"N": log_n, "D": log_d}
+def _checked(
+    fit: Fit,
+    cost: Cost,
+    compute: float,
+    log_n: float,
+    log_d: float,
+    limits: dict[str, tuple[float, float]] | None,
+    distinct: float | None,
+) -> dict:
+    """Return an optimum with its loss, or the reason why it is refused."""
     if not np.isfinite(log_n):
-        return {"compute": compute, "refused": "the law falls with one of N and D alone, or with neither: no optimum"}
-    for name, value in chosen.items():
-        low, high = (limits or {}).get(name, (fit.x[name].min() / REACH, fit.x[name].max() * REACH))
+        reason = "the law falls with only one of N and D, or with neither, so there is no optimum"
+        return {"compute": compute, "refused": reason}
+    for name, value in {"N": log_n, "D": log_d}.items():
+        around = fit.x[name].min() / EXTRAPOLATION_FACTOR, fit.x[name].max() * EXTRAPOLATION_FACTOR
+        low, high = (limits or {}).get(name, around)
         if not np.log(low) <= value <= np.log(high):
             side, edge = ("below", low) if value < np.log(low) else ("above", high)
-            reason = f"at {compute:.3g} the optimum has {name} = 10^{value / np.log(10):.1f}, {side} {edge:.3g}"
-            return {
-                "compute": compute,
-                "refused": f"{reason}: the best that can be chosen is an edge of the choices, no optimum",
-            }
+            reason = f"{name} = 10^{value / np.log(10):.1f}, {side} {edge:.3g}"
+            refused = f"at {compute:.3g} the optimum lies outside the allowed range: {reason}"
+            return {"compute": compute, "refused": refused}
     n, d = np.exp(log_n), np.exp(log_d)
     return {
         "compute": compute,
@@ -193,17 +212,17 @@ def _judged(fit: Fit, cost: Cost, compute, log_n: float, log_d: float, limits, d
 
 
 def _exponents(boot: Bootstrap, cost: Cost, confidence: float) -> dict | None:
-    """Exponents of the optimal N and D in compute.
+    """Return the exponents of the optimal N and D in compute.
 
-    None for a law with repeats, which has no constant one, and for tied exponents, which give 1/(p + q) by assumption.
+    None for a law with repeats, which has no constant ones, and for tied exponents, which imply 1/(p + q).
     """
     if boot.fit.form.name in ("repeated", "joint_tied"):
         return None
-    content = {}
+    content: dict = {}
     for name in ("N", "D"):
         best, draws = (_exponent(boot.fit, cost, theta, name) for theta in (boot.fit.theta[None], boot.theta))
         value = float(best[0]) if np.isfinite(best[0]) else None
-        content[name] = {"value": value, "interval": interval(draws, confidence)}
+        content[name] = {"value": value, "interval": interval_of_draws(draws, confidence)}
     return content
 
 

@@ -1,4 +1,4 @@
-"""The compute frontier read from the runs themselves, without a surface: IsoFLOP minima and the lower envelope."""
+"""Read the compute frontier from the runs themselves, without a surface: IsoFLOP minima and the lower envelope."""
 
 import numpy as np
 from scipy import stats
@@ -9,30 +9,34 @@ from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.fitting.validation import require_positive
 from chemscale.scaling.inference.bootstrap import bootstrap
 
-SAME_BUDGET = 1.25  # largest ratio of costs in a group
-LEAST_SIZES = 4
-GRID = 2001
+MAX_BUDGET_RATIO = 1.25  # of the costs in a group
+MIN_SIZES = 4  # in a group
+MIN_GROUPS = 3  # with a minimum, for an exponent
+GRID_POINTS = 2001
 SPLINES = {"akima": Akima1DInterpolator, "cubic": CubicSpline}
 
 
-def isoflop(n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = "akima", confidence=0.9) -> dict:
-    """Minima of groups of runs of equal cost, and the exponent of the optimal N in compute, as content for JSON.
+def isoflop(
+    n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = "akima", confidence: float = 0.9
+) -> dict:
+    """Return the minima of groups of runs of equal cost and the exponent of the optimal N in compute, for JSON.
 
     `n`, `compute` and `loss` are (points,). Log loss is interpolated over log N (seeds of a size averaged) by a spline
-    of local shape, and its minimum taken on a dense grid (Porian et al. 2024, arXiv:2406.19146). A parabola would be
-    biased where α ≠ β, and its exponent too where the grids drift off the optimum. A group of fewer than four sizes,
-    or with its minimum at its smallest or largest size, is refused. The exponent is a least-squares line in logs
-    through the minima, with Student's interval; None with the reason for fewer than three.
+    of local shape, and its minimum is taken on a dense grid (Porian et al. 2024, arXiv:2406.19146). A parabola would be
+    biased where α ≠ β, and so would its exponent where the grids drift off the optimum. A group of fewer than four
+    sizes, or with its minimum at its smallest or largest size, is refused. The exponent is a least-squares line in logs
+    through the minima, with Student's interval; with fewer than three minima it is None, and `reason` says so.
     """
     if spline not in SPLINES:
-        raise ChemscaleError(f"spline {spline!r}: choose one of {', '.join(SPLINES)}")
+        raise ChemscaleError(f"spline = {spline!r}: choose one of {', '.join(SPLINES)}")
     n, compute, loss = (np.asarray(values, dtype=float) for values in (n, compute, loss))
-    require_positive({"N": n, "compute": compute, "loss": loss}, "minima are found in logarithms")
+    require_positive({"N": n, "compute": compute, "loss": loss})
     groups = [_minimum(n[rows], compute[rows], loss[rows], spline) for rows in _groups(compute)]
     found = [group for group in groups if "refused" not in group]
     content: dict = {"spline": spline, "confidence": confidence, "groups": groups, "exponent": None}
-    if len(found) < 3:
-        return content | {"reason": f"{len(found)} minima are too few for an exponent and its interval; 3 are needed"}
+    if len(found) < MIN_GROUPS:
+        reason = f"{len(found)} minima are too few for an exponent with an interval; {MIN_GROUPS} are needed"
+        return content | {"reason": reason}
     line = stats.linregress(*(np.log([group[name] for group in found]) for name in ("compute", "N")))
     half = stats.t.ppf((1 + confidence) / 2, len(found) - 2) * line.stderr
     ends = [float(line.slope - half), float(line.slope + half)]
@@ -40,11 +44,11 @@ def isoflop(n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = 
 
 
 def _groups(compute: np.ndarray) -> list[np.ndarray]:
-    """Rows of each budget, cheapest first."""
+    """Return the rows of each budget, cheapest first."""
     order = np.argsort(compute)
     groups: list[list[int]] = []
     for row in order:
-        if not groups or compute[row] > compute[groups[-1][0]] * SAME_BUDGET:
+        if not groups or compute[row] > compute[groups[-1][0]] * MAX_BUDGET_RATIO:
             groups.append([])
         groups[-1].append(row)
     return [np.array(rows) for rows in groups]
@@ -52,26 +56,28 @@ def _groups(compute: np.ndarray) -> list[np.ndarray]:
 
 def _minimum(n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str) -> dict:
     sizes, index = np.unique(n, return_inverse=True)
-    content = {"compute": float(np.exp(np.log(compute).mean())), "sizes": len(sizes)}
-    if len(sizes) < LEAST_SIZES:
-        return content | {"refused": f"{len(sizes)} sizes are too few to see a minimum; {LEAST_SIZES} are needed"}
+    content: dict = {"compute": float(np.exp(np.log(compute).mean())), "sizes": len(sizes)}
+    if len(sizes) < MIN_SIZES:
+        return content | {"refused": f"{len(sizes)} sizes are too few to show a minimum; {MIN_SIZES} are needed"}
     means = np.bincount(index, np.log(loss)) / np.bincount(index)
-    grid = np.linspace(*np.log(sizes[[0, -1]]), GRID)
+    grid = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), GRID_POINTS)
     values = SPLINES[spline](np.log(sizes), means)(grid)
     place = int(values.argmin())
-    if place in (0, GRID - 1):
+    if place in (0, GRID_POINTS - 1):
         side = "smallest" if place == 0 else "largest"
-        return content | {"refused": f"the loss is lowest at the {side} size, {np.exp(grid[place]):.3g}: no minimum"}
+        return content | {
+            "refused": f"the loss is lowest at the {side} size, {np.exp(grid[place]):.3g}, so it has no minimum"
+        }
     return content | {"N": float(np.exp(grid[place])), "loss": float(np.exp(values[place]))}
 
 
-def compute_frontier(
+def lower_envelope(
     compute: np.ndarray, loss: np.ndarray, form: str = "power", confidence: float = 0.9, draws: int = 500, seed: int = 0
 ) -> dict:
-    """The runs that no cheaper or equally cheap run beats, and a law of their loss in compute, as content for JSON.
+    """Return the runs that no cheaper or equally cheap run beats, and a law of their loss in compute, for JSON.
 
-    `on` says for each run whether it is one of them. Being chosen for a low loss, these runs are the lucky ones, so
-    that the law lies below the mean by about the noise of a run. Raises ChemscaleError where they are too few.
+    `on` says for each run whether it is one of them. Because they are selected for a low loss, the law is biased
+    downwards by about the noise of a run. Raises NotFittable where they are too few.
     """
     compute, loss = np.asarray(compute, dtype=float), np.asarray(loss, dtype=float)
     order = np.lexsort((loss, compute))

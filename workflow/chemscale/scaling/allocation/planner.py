@@ -1,15 +1,15 @@
-"""Which cells to train next on a budget: those that narrow one number most, or the one that lowers the loss most.
+"""Choose the cells to train next on a budget: those that narrow one interval most, or the one with the lowest loss.
 
-Measured on simulated tables of 3 sizes × 5 amounts of data with 1.5 % of noise (tests/benchmarks/planner.py, 40 tables
-each, no more than 20 runs), median width of the 90 % interval over that before, on a budget of the table's own cost:
+Measured on simulated tables of 3 sizes × 5 amounts of data with 1.5 % noise (tests/benchmarks/planner.py, 40 tables
+each, at most 20 runs): median width of the 90 % interval over that before, on a budget of the table's own cost:
 
-    α    β    floor  number               plan (expected)  run at the optimum  repeat what is there
+    α    β    floor  quantity             plan (expected)  run at the optimum  repeat what is there
     0.35 0.3  1.0    a                    0.39 (0.37)      0.90                0.68
     0.35 0.3  1.0    loss at a far N, D   0.53 (0.50)      0.74                0.73
     0.6  0.4  0.5    a                    0.46 (0.41)      0.96                0.71
     0.6  0.4  0.5    loss at a far N, D   0.58 (0.53)      0.72                0.71
 
-The law's form was the true one there. Where it is not, a plan is as wrong as the form.
+The form was the true one there. Where it is not, a plan is as wrong as the form.
 """
 
 import numpy as np
@@ -17,16 +17,16 @@ import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import Cost, cost_law
-from chemscale.scaling.allocation.design import Design, Number, choose
+from chemscale.scaling.allocation.design import Design, Quantity, choose_runs
 from chemscale.scaling.allocation.frontier import extrapolated, optimum
 from chemscale.scaling.fitting.fit import Fit, fit_law
 from chemscale.scaling.fitting.validation import numbers, require_columns
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap, quantile_interval
 
 GOALS = ("interval", "loss")
-MOST_REPEATS = 3  # of a cell
-MOST_RUNS = 20
-BEYOND = (2.0, 4.0)  # candidates over the largest size there is
+MAX_REPEATS = 3  # of a cell
+MAX_RUNS = 20
+LARGER = (2.0, 4.0)  # candidates over the largest size in the table
 
 
 def plan(
@@ -37,27 +37,27 @@ def plan(
     goal: str = "interval",
     of: str | dict[str, float] = "a",
     confidence: float = 0.9,
-    most_repeats: int = MOST_REPEATS,
-    most_runs: int = MOST_RUNS,
+    max_repeats: int = MAX_REPEATS,
+    max_runs: int = MAX_RUNS,
 ) -> dict:
-    """Cells to train next out of `candidates` {"N", "D"} (cells,), as content for JSON.
+    """Choose the cells to train next from `candidates` {"N", "D"} (cells,); return content for JSON.
 
-    Goal `interval`: cells that shrink the interval of a number most: `of` is an exponent, the floor, `a`, or the loss
-    at {"N", "D"}. Goal `loss`: the cell with the lowest predicted loss. `budget` is in the unit of `cost`. Beside the
-    plan are two alternatives on the same budget: one run at the compute optimum, and one more seed of every cell there
-    is (cheapest first, in rounds, as far as the budget goes). `width_ratio` is the width of the interval expected
-    afterwards over that of now. It holds as far as the form does.
-    Raises ChemscaleError for unknown goals, and for budgets that pay for no candidate.
+    Goal `interval`: the cells that narrow the interval of one quantity most; `of` is an exponent, the floor, `a`, or
+    the loss at {"N", "D"}. Goal `loss`: the cell with the lowest predicted loss. `budget` is in the unit of `cost`. Two
+    alternatives on the same budget stand beside the plan: one run at the compute optimum, and one more seed of every
+    cell in the table (cheapest first, in rounds, as far as the budget goes). `width_ratio` is the expected width of the
+    interval over its present width. It is valid as far as the form is.
+    Raises ChemscaleError for unknown goals and for budgets that pay for no candidate.
     """
     fit = boot.fit
     if fit.form.variables != ("N", "D"):
-        raise ChemscaleError(f"form {fit.form.name}: plans are made with a law of N and D, such as joint")
+        raise ChemscaleError(f"form {fit.form.name}: a plan needs a law of N and D, such as joint")
     if goal not in GOALS:
-        raise ChemscaleError(f"goal {goal!r}: choose one of {', '.join(GOALS)}")
+        raise ChemscaleError(f"goal = {goal!r}: choose one of {', '.join(GOALS)}")
     cells = {name: np.asarray(candidates[name], dtype=float) for name in ("N", "D")}
     costs = cost.of(cells["N"], cells["D"])
     if not (costs <= budget).any():
-        raise ChemscaleError(f"budget {budget:g}: the cheapest candidate costs {costs.min():.3g}")
+        raise ChemscaleError(f"budget = {budget:g}: too small; the cheapest candidate costs {costs.min():.3g}")
     make = {"interval": _plan_interval, "loss": _plan_loss}[goal]
     return {
         "goal": goal,
@@ -65,7 +65,7 @@ def plan(
         "cost": cost.to_dict(),
         "form": fit.form.name,
         "confidence": confidence,
-    } | make(boot, cells, cost, budget, of, confidence, (most_repeats, most_runs))
+    } | make(boot, cells, cost, budget, of, confidence, (max_repeats, max_runs))
 
 
 def plan_table(
@@ -84,63 +84,69 @@ def plan_table(
 ) -> dict:
     """Fit a surface to a table of runs whose columns are named, and plan the next ones (see `plan`).
 
-    Candidates are the sizes and amounts of data in the table, those halfway between in logs, and two and four times
-    the largest (see `grid_of`). Costs are those of the column `compute` (FLOPs, device seconds; the budget is in its
-    unit), else 6 N D.
-    Raises ChemscaleError for missing columns and for tables that carry no law.
+    Candidates are those of `candidate_grid`. Costs are those of the column `compute` (FLOPs, device seconds; the budget
+    is in its unit), otherwise 6 N D.
+    Raises ChemscaleError for missing columns, NotFittable for tables that cannot support the law.
     """
     require_columns(table, [name for name in (loss, params, data, compute) if name], "a plan")
     n, d = numbers(table, params), numbers(table, data)
     fit = fit_law(form, {"N": n, "D": d}, numbers(table, loss))
     cost = cost_law(n, d, numbers(table, compute) if compute else None)
     boot = bootstrap(fit, draws, seed)
-    return plan(boot, grid_of(n, d), cost, budget, goal, of, confidence)
+    return plan(boot, candidate_grid(n, d), cost, budget, goal, of, confidence)
 
 
 def target(text: str) -> str | dict[str, float]:
-    """What a plan is made for, as written on a command line: a parameter's name, or "N=1e6,D=1e5" for a loss there."""
+    """Parse the quantity of a plan from a command line: a parameter's name, or "N=1e6,D=1e5" for the loss there."""
     if "=" not in text:
         return text
     try:
         return {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
-        raise ChemscaleError(f"of {text!r}: a target is written N=1e6,D=1e5") from None
+        raise ChemscaleError(f"of = {text!r}: not a target; write N=1e6,D=1e5") from None
 
 
-def grid_of(n: np.ndarray, d: np.ndarray) -> dict[str, np.ndarray]:
-    """Candidates around the cells of a table: all pairs of sizes and of data, between and beyond.
+def candidate_grid(n: np.ndarray, d: np.ndarray) -> dict[str, np.ndarray]:
+    """Return candidate cells around those of a table: all pairs of a size and an amount of data.
 
-    Not those with less data for a parameter than any run has: there the usual forms fail first.
+    Both run over the values in the table, those halfway between them in logs, and two and four times the largest. Cells
+    with less data per parameter than any run are left out: there the usual forms fail first.
     """
     pairs = [values.ravel() for values in np.meshgrid(_ladder(n), _ladder(d), indexing="ij")]
-    fed = pairs[1] / pairs[0] >= (d / n).min()
-    return {"N": pairs[0][fed], "D": pairs[1][fed]}
+    kept = pairs[1] / pairs[0] >= (d / n).min()
+    return {"N": pairs[0][kept], "D": pairs[1][kept]}
 
 
 def _ladder(values: np.ndarray) -> np.ndarray:
     sizes = np.unique(values)
     between = np.round(np.sqrt(sizes[1:] * sizes[:-1]))
-    return np.unique(np.concatenate([sizes, between, sizes[-1] * np.array(BEYOND)]))
+    return np.unique(np.concatenate([sizes, between, sizes[-1] * np.array(LARGER)]))
 
 
 def _plan_interval(
-    boot: Bootstrap, cells, cost: Cost, budget: float, of, confidence: float, most: tuple[int, int]
+    boot: Bootstrap,
+    cells: dict[str, np.ndarray],
+    cost: Cost,
+    budget: float,
+    of: str | dict[str, float],
+    confidence: float,
+    limits: tuple[int, int],
 ) -> dict:
-    number, label = _number(boot.fit, of)
-    design = Design(boot, number, confidence)
+    quantity, label = _quantity(boot.fit, of)
+    design = Design(boot, quantity, confidence)
     affordable = cost.of(cells["N"], cells["D"]) <= budget
     cells = {name: values[affordable] for name, values in cells.items()}
-    counts = choose(design, cells, cost.of(cells["N"], cells["D"]), budget, *most)
+    counts = choose_runs(design, cells, cost.of(cells["N"], cells["D"]), budget, *limits)
     plan = _entry(cells, counts, cost, design)
     alternatives = {
         "run at the optimum": _at_optimum(boot.fit, cells, cost, budget, design),
         "repeat what is there": _repeats(boot.fit, cost, budget, design),
     }
-    ends = quantile_interval(number(boot.theta), confidence)
+    ends = quantile_interval(quantity(boot.theta), confidence)
     width = float(np.ptp(ends))
     others = [f"{name}: {entry['width_ratio']:.2f}" for name, entry in alternatives.items() if "width_ratio" in entry]
-    best = float(number(boot.fit.theta[None])[0])
-    text = f"{counts.sum()} runs in {(counts > 0).sum()} cells should bring the {confidence:.0%} interval of {label}"
+    best = float(quantity(boot.fit.theta[None])[0])
+    text = f"{counts.sum()} runs in {(counts > 0).sum()} cells should narrow the {confidence:.0%} interval of {label}"
     text += f" to {plan['width_ratio']:.2f} of its width" + (f" ({'; '.join(others)})" if others else "")
     return {
         "of": label,
@@ -153,20 +159,21 @@ def _plan_interval(
     }
 
 
-def _number(fit: Fit, of: str | dict[str, float]) -> tuple[Number, str]:
-    """The number whose interval is to shrink, as a function of θ, and its name."""
+def _quantity(fit: Fit, of: str | dict[str, float]) -> tuple[Quantity, str]:
+    """Return the quantity whose interval is to be narrowed, as a function of θ, and its name."""
     if isinstance(of, dict):
         if set(of) != {"N", "D"} or not all(np.isfinite(value) and value > 0 for value in of.values()):
-            raise ChemscaleError(f"of {of}: the loss at a target needs its N and D, both positive")
-        return lambda theta: fit.predict_many(of, theta)[:, 0], f"the loss at N = {of['N']:.3g}, D = {of['D']:.3g}"
+            raise ChemscaleError(f"of = {of}: give both N and D of the target, as positive numbers")
+        at = {name: np.array([value]) for name, value in of.items()}
+        return lambda theta: fit.predict_many(at, theta)[:, 0], f"the loss at N = {of['N']:.3g}, D = {of['D']:.3g}"
     known = [name for name in fit.form.quantities if fit.form.kinds.get(name) in ("exponent", "floor", None)]
     if of not in known:
-        raise ChemscaleError(f"of {of!r}: choose one of {', '.join(known)}, or a target with N and D")
+        raise ChemscaleError(f"of = {of!r}: choose one of {', '.join(known)}, or a target N=…,D=…")
     return lambda theta: fit.quantity(of, theta), of
 
 
 def _entry(cells: dict[str, np.ndarray], counts: np.ndarray, cost: Cost, design: Design | None) -> dict:
-    """Cells with their repeats, largest first, what they cost, and the width expected after them."""
+    """Return the cells with their repeats, most expensive first, their cost, and the interval's width after them."""
     taken = np.flatnonzero(counts)
     costs = cost.of(cells["N"], cells["D"])
     taken = taken[np.argsort(-costs[taken], kind="stable")]
@@ -184,7 +191,7 @@ def _entry(cells: dict[str, np.ndarray], counts: np.ndarray, cost: Cost, design:
 
 
 def _at_optimum(fit: Fit, cells: dict[str, np.ndarray], cost: Cost, budget: float, design: Design | None) -> dict:
-    """One run at the compute optimum, refused where no candidate is as large: what is not there cannot be chosen."""
+    """Return one run at the compute optimum, refused where the candidates do not reach it."""
     best = optimum(fit, cost, budget, {name: (values.min(), values.max()) for name, values in cells.items()})
     if "refused" in best:
         return {"refused": best["refused"]}
@@ -192,7 +199,7 @@ def _at_optimum(fit: Fit, cells: dict[str, np.ndarray], cost: Cost, budget: floa
 
 
 def _repeats(fit: Fit, cost: Cost, budget: float, design: Design | None) -> dict:
-    """One more seed of every cell there is, cheapest first, in rounds, as far as the budget goes."""
+    """Return one more seed of every cell in the table, cheapest first, in rounds, as far as the budget goes."""
     n, d = np.unique(np.stack([fit.x["N"], fit.x["D"]]), axis=1)
     costs = cost.of(n, d)
     rounds = int(budget // costs.sum())
@@ -204,8 +211,16 @@ def _repeats(fit: Fit, cost: Cost, budget: float, design: Design | None) -> dict
     return _entry({"N": n, "D": d}, counts, cost, design)
 
 
-def _plan_loss(boot: Bootstrap, cells, cost: Cost, budget: float, of, confidence: float, most: tuple[int, int]) -> dict:
-    """The affordable candidate with the lowest predicted loss, against the exact optimum and the best run so far."""
+def _plan_loss(
+    boot: Bootstrap,
+    cells: dict[str, np.ndarray],
+    cost: Cost,
+    budget: float,
+    of: str | dict[str, float],
+    confidence: float,
+    limits: tuple[int, int],
+) -> dict:
+    """Return the affordable candidate with the lowest predicted loss, beside the exact optimum and the best run."""
     fit = boot.fit
     costs = cost.of(cells["N"], cells["D"])
     losses = np.where(costs <= budget, fit.predict(cells), np.inf)

@@ -1,9 +1,10 @@
-"""Forecast runs that the law has not seen: fit without the largest cells, predict them, compare."""
+"""Forecast held-out runs: fit a law without the largest cells, predict them, and compare."""
 
 import numpy as np
 
-from chemscale.errors import ChemscaleError
-from chemscale.scaling.fitting.fit import Fit, as_variables, fit_law
+from chemscale.errors import NotFittable
+from chemscale.scaling.fitting.fit import Fit, fit_law
+from chemscale.scaling.fitting.validation import as_variables
 from chemscale.scaling.forms.laws import named_form
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 
@@ -14,7 +15,7 @@ HOLD_OUT_RULE = {
 
 
 def held_out(form: str, x: dict[str, np.ndarray] | np.ndarray) -> np.ndarray:
-    """Which points are held out, (points,): those at the largest value of any variable."""
+    """Return which points are held out, (points,) bool: those at the largest value of any variable."""
     x = as_variables(named_form(form), x)
     return np.any([values == values.max() for values in x.values()], axis=0)
 
@@ -31,30 +32,34 @@ def forecast(
 ) -> tuple[Fit, list[dict]]:
     """Fit the points that are not `held` (points,) and predict those that are.
 
-    Returns the fit, and for each distinct held point: x, the mean loss of its runs and their standard deviation (None
-    for one run), the prediction with the interval for a mean of so many runs, whether the mean is inside, and the error
-    of the prediction in %. Raises ChemscaleError if the points left carry no law.
+    Return the fit, and an entry for each distinct held-out point (see `compare_forecast`). Raises NotFittable if the
+    remaining points cannot support the law.
     """
     x, loss = as_variables(named_form(form), x), np.asarray(loss, dtype=float)
     held = np.asarray(held, dtype=bool)
     try:
         fit = fit_law(form, {name: values[~held] for name, values in x.items()}, loss[~held], delta)
         boot = bootstrap(fit, draws, seed)
-    except ChemscaleError as error:
-        raise ChemscaleError(f"without the held-out cells: {error}") from None
+    except NotFittable as error:
+        raise NotFittable(f"without the held-out cells: {error}") from None
 
     places, index = np.unique(np.stack([values[held] for values in x.values()], axis=1), axis=0, return_inverse=True)
     points = []
     for place, values in enumerate(places):
         runs = loss[held][index.ravel() == place]
-        points.append(compare(boot, dict(zip(x, values, strict=True)), runs, confidence))
+        points.append(compare_forecast(boot, dict(zip(x, values, strict=True)), runs, confidence))
     return fit, points
 
 
-def compare(boot: Bootstrap, x: dict[str, float], runs: np.ndarray, confidence: float) -> dict:
-    """The mean of `runs` at one point against its prediction."""
-    predicted = float(boot.fit.predict(x)[0])
-    low, high = (float(end[0]) for end in boot.band(x, confidence, runs=len(runs)))
+def compare_forecast(boot: Bootstrap, x: dict[str, float], runs: np.ndarray, confidence: float) -> dict:
+    """Return the mean of `runs`, losses at the one point `x`, beside its prediction, as content for JSON.
+
+    `low` and `high` are the prediction interval for a mean of as many runs, `inside` says whether the mean lies between
+    them, and `error_percent` is the error of the prediction. `observed_sd` is None for a single run.
+    """
+    point = {name: np.array([value]) for name, value in x.items()}
+    predicted = float(boot.fit.predict(point)[0])
+    low, high = (float(end[0]) for end in boot.band(point, confidence, runs=len(runs)))
     observed = float(runs.mean())
     return {
         "x": {name: float(value) for name, value in x.items()},
