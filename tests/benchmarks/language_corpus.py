@@ -4,7 +4,8 @@ import itertools
 from pathlib import Path
 
 from chemscale.data.sources import fetch
-from chemscale.molecules.corpus import Corpus, encode, open_corpus
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import Corpus, open_corpus
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import layout_of, read_lines
 

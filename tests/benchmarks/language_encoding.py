@@ -25,7 +25,7 @@ from rdkit.rdBase import BlockLogs
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import layout_of, read_lines
 from chemscale.molecules.shards import translate_lines
-from chemscale.molecules.tokenise import tokenise
+from chemscale.molecules.encoding import tokenise
 
 ROUNDS = 5
 MAX_TOKENS = 512

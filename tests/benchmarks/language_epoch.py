@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.models.family import GPTShape
 from chemscale.molecules.batches import TokenBatches, epoch_batches, padded
-from chemscale.molecules.corpus import Corpus
+from chemscale.molecules.store import Corpus
 from chemscale.molecules.vocabulary import BOS, EOS
 
 MOLECULES = 500

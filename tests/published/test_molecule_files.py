@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from chemscale.data.sources import fetch
-from chemscale.molecules.corpus import encode, open_corpus
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.reading import layout_of, read_lines
 from chemscale.molecules.vocabulary import DOT
 

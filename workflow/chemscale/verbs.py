@@ -92,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
 
 def properties(options: argparse.Namespace) -> None:
     from chemscale.generation.quality import write_properties
-    from chemscale.molecules.corpus import open_corpus
+    from chemscale.molecules.store import open_corpus
 
     write_properties(open_corpus(options.corpus), options.molecules, options.out)
 

@@ -16,7 +16,7 @@ from chemscale.embedding import neighbours
 from chemscale.embedding.embed import embeddings, read_molecules
 from chemscale.embedding.neighbours import neighbour_agreement
 from chemscale.errors import ChemscaleError
-from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import UNK
 
 

@@ -15,7 +15,7 @@ from chemscale.generation.sampling import next_tokens, sample
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.models.chemgpt_slim import slim
 from chemscale.models.family import GPTShape
-from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, SPECIAL, UNK
 from chemscale.training.run import train_cell
 

@@ -15,7 +15,7 @@ from chemscale.generation.quality import (
     seen,
     shares,
 )
-from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.store import open_corpus
 
 
 def table(rows: list[tuple]) -> pd.DataFrame:

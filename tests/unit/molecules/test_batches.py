@@ -9,7 +9,8 @@ import yaml
 
 from chemscale.data.sources import fetch
 from chemscale.molecules.batches import TokenBatches, cut, epoch_batches, evaluation_batches, padded
-from chemscale.molecules.corpus import encode, open_corpus
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import PAD
 
 BUDGET = 600

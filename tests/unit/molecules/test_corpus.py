@@ -8,7 +8,7 @@ import pytest
 from helpers.small_corpora import ALKANES, made
 
 from chemscale.errors import ChemscaleError
-from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.encoding import canonical, translate
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, PAD, SPECIAL, UNK, symbols_of, unigram_entropy
 

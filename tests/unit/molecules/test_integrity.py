@@ -8,7 +8,8 @@ from helpers.small_corpora import ALKANES, made
 from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json, sha256, write_json
 from chemscale.molecules import integrity
-from chemscale.molecules.corpus import encode, open_corpus
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import SPECIAL
 
 

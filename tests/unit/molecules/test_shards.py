@@ -17,9 +17,10 @@ from chemscale.data.sources import fetch
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
 from chemscale.molecules import shards, shuffle
-from chemscale.molecules.corpus import encode, open_corpus
-from chemscale.molecules.distinct import first_occurrences
-from chemscale.molecules.tokenise import tokenise
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import open_corpus
+from chemscale.molecules.identity import first_occurrences
+from chemscale.molecules.encoding import tokenise
 from chemscale.molecules.vocabulary import BOS, EOS, SPECIAL, UNK
 
 STORED = ["tokens.npy", "offsets.npy", "vocabulary.json", "molecules.parquet", "failures.parquet", "corpus.json"]

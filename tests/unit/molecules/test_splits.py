@@ -8,7 +8,8 @@ import pytest
 
 from chemscale.data.sources import fetch
 from chemscale.errors import ChemscaleError
-from chemscale.molecules.corpus import encode, open_corpus
+from chemscale.molecules.corpus import encode
+from chemscale.molecules.store import open_corpus
 
 ENTRY = {
     "arm": "language",

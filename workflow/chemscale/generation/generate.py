@@ -22,7 +22,7 @@ from chemscale.generation.quality import (
 )
 from chemscale.generation.sampling import sample
 from chemscale.models.loading import load_chemgpt, read_metrics
-from chemscale.molecules.corpus import Corpus, open_corpus
+from chemscale.molecules.store import Corpus, open_corpus
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, SPECIAL, symbols_of
 
 REFERENCE = 5000  # training molecules that generated ones are compared with

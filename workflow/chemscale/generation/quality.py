@@ -23,7 +23,7 @@ from scipy.stats import wasserstein_distance
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic
-from chemscale.molecules.corpus import Corpus
+from chemscale.molecules.store import Corpus
 from chemscale.progress import progress
 
 PROPERTIES = ("logp", "qed", "sa", "weight")

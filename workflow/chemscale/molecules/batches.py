@@ -1,4 +1,4 @@
-"""Batches of molecules of like length, cut by a number of tokens with the padding counted."""
+"""Length-bucketed batches of molecules, limited by their number of tokens including padding."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from chemscale.molecules.corpus import Corpus
+from chemscale.molecules.store import Corpus
 from chemscale.molecules.vocabulary import BOS, PAD
 
-BATCHES_PER_POOL = 50  # within a pool molecules are sorted by length: much shuffling, little padding
+BATCHES_PER_POOL = 50  # molecules are sorted by length within a pool: much shuffling, little padding
 
 
 class Part(NamedTuple):
@@ -22,7 +22,7 @@ class Part(NamedTuple):
 
 
 def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
-    """Token ids (B, T) int64 of the molecules `rows` (B,); T is the longest, the others end in [PAD]."""
+    """Return the token ids (B, T) int64 of the molecules `rows` (B,), padded with [PAD] to the longest."""
     starts, lengths = corpus.offsets[rows], corpus.lengths(rows)  # (B,), (B,)
     column = np.arange(lengths.max())  # (T,)
     inside = column < lengths[:, None]  # (B, T)
@@ -31,7 +31,7 @@ def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
 
 
 def cut(lengths: np.ndarray, batch_tokens: int) -> list[slice]:
-    """Consecutive molecules of rising `lengths` (M,) in batches of at most `batch_tokens` tokens, padding included.
+    """Cut consecutive molecules of rising `lengths` (M,) into batches of at most `batch_tokens` tokens, padding included.
 
     A molecule longer than that is a batch of its own.
     """
@@ -44,7 +44,7 @@ def cut(lengths: np.ndarray, batch_tokens: int) -> list[slice]:
 
 
 def epoch_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Places in `lengths` (M,), each once, in the batches of one epoch: a function of the arguments alone."""
+    """Return the indices into `lengths` (M,), each once, in the batches of one epoch: a function of the arguments alone."""
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(lengths))
     pool = max(1, int(BATCHES_PER_POOL * batch_tokens / lengths.mean()))
@@ -57,9 +57,9 @@ def epoch_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
 
 
 class TokenBatches(IterableDataset):
-    """Endless training batches from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
+    """Iterate over training batches without end, from batch `first` on; batch k depends on (seed, k) alone.
 
-    Every molecule of `rows` comes once an epoch. Before `first`, epochs are planned but no token is read. A batch is
+    Every molecule of `rows` comes once per epoch. Before `first`, epochs are planned but no token is read. A batch is
     cut into `processes` times `accumulate` parts, of which process `rank` gets its `accumulate` ones as a list: the
     batch is the same however many work on it. On a GPU the tokens of `rows`, which lie in a row, are kept there.
     """
@@ -97,13 +97,13 @@ class TokenBatches(IterableDataset):
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
     def _tokens(self, rows: np.ndarray) -> Tensor:
-        """Token ids (B, T) of `rows`; a part that is left without molecules predicts nothing."""
+        """Return the token ids (B, T) of `rows`; a part without molecules predicts nothing."""
         if len(rows) == 0:
             return torch.tensor([[BOS, PAD]], device=self.device)
         return padded(self.corpus, rows) if self.device == "cpu" else self._gathered(rows)
 
     def _gathered(self, rows: np.ndarray) -> Tensor:
-        """What `padded` gives, out of the tokens on the device."""
+        """Return what `padded` returns, from the tokens on the device."""
         starts, lengths = self.corpus.offsets[rows] - self.start, self.corpus.lengths(rows)
         column = torch.arange(int(lengths.max()), device=self.device)  # (T,)
         starts, lengths = torch.from_numpy(np.stack([starts, lengths])).to(self.device)[:, :, None]  # each (B, 1)
@@ -112,7 +112,7 @@ class TokenBatches(IterableDataset):
 
 
 def evaluation_batches(corpus: Corpus, rows: np.ndarray, batch_tokens: int) -> Iterator[Tensor]:
-    """Batches (B, T) of `rows`, shortest molecules first, each once."""
+    """Yield batches (B, T) of `rows`, each molecule once, the shortest first."""
     lengths = corpus.lengths(rows)
     rows = rows[np.argsort(lengths, kind="stable")]
     return (padded(corpus, rows[part]) for part in cut(corpus.lengths(rows), batch_tokens))

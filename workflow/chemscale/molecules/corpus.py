@@ -1,73 +1,40 @@
-"""The token store: molecules as token ids in one flat array, in one seeded order that every subset is a prefix of."""
+"""Make the token store of a dataset: translate, drop duplicates, split, and write in one seeded order."""
 
 import logging
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import rdkit
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
-from chemscale.molecules.columns import SAMPLE
 from chemscale.molecules.encoding import readable
-from chemscale.molecules.integrity import remember, require_whole
-from chemscale.molecules.reading import Layout, layout_of, read_lines
-from chemscale.molecules.shards import translate_lines
-from chemscale.molecules.shuffle import TOKENS, deal, gather
-from chemscale.molecules.splits import arrange
-from chemscale.molecules.survey import Survey, survey
+from chemscale.molecules.reading import PEEKED_RECORDS, Layout, layout_of, read_lines
+from chemscale.molecules.shards import Summary, molecules_of, ordered_tokens, summarise_shards, translate_lines
+from chemscale.molecules.store import save_checksums
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
 LOG = logging.getLogger(__name__)
-
-FEW = 0.2  # share of the first lines that are molecules, below which a file is none of molecules
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """N molecules as T tokens, each molecule from [BOS] to [EOS]."""
-
-    directory: Path
-    header: dict  # corpus.json
-    vocabulary: list[str]  # a token id is a place in it
-    tokens: np.ndarray  # (T,) uint16
-    offsets: np.ndarray  # (N+1,) int64, the tokens of molecule n are offsets[n] … offsets[n+1]
-
-    def rows(self, split: str, size: int | None = None) -> np.ndarray:
-        """Molecules (int64) of a split, all or the first `size`; so smaller subsets are part of larger ones."""
-        splits, counts = self.header["splits"], self.header["molecules"]
-        if split not in splits:
-            raise ChemscaleError(f"{self.directory}: no split {split!r}; there are {', '.join(splits)}")
-        first = sum(counts[before] for before in splits[: splits.index(split)])
-        size = counts[split] if size is None else size
-        if not 0 < size <= counts[split]:
-            raise ChemscaleError(
-                f"{self.directory}: {size:,} molecules asked of split {split!r}, which holds {counts[split]:,}"
-            )
-        return np.arange(first, first + size)
-
-    @property
-    def final_splits(self) -> tuple[str, ...]:
-        """The splits that choose nothing: `test`, and further ones the file brings."""
-        return tuple(split for split in self.header["splits"] if split not in ("validation", "train"))
-
-    def lengths(self, rows: np.ndarray) -> np.ndarray:
-        """Number of tokens (M,) of each molecule, [BOS] and [EOS] included."""
-        return self.offsets[rows + 1] - self.offsets[rows]
+MIN_MOLECULE_SHARE = 0.2  # of the first records; below it the file is taken for one of something else
+MAX_EXAMPLES = 5  # molecules that a message shows
+ROW_GROUP = 1 << 17  # molecules of molecules.parquet that are ordered at a time
+TOKEN_BLOCK = 1 << 22  # tokens that are counted or renumbered at a time
 
 
 def encode(directory: Path | str, workers: int = 1) -> dict:
     """Make the token store of a dataset that `fetch` made available; return its header, written last (`corpus.json`).
 
-    Beside it `tokens.npy`, `offsets.npy`, `vocabulary.json`, `molecules.parquet` (smiles, origin; in the same order)
-    and `failures.parquet` (line, smiles, reason: every line refused). The same bytes for any number of `workers`, and
-    after a kill: until the store is whole, finished work is kept in `shards/`. Memory: about 65 bytes a molecule.
-    Raises ChemscaleError if the raw file is not the one that was fetched or none of molecules, if more than the
-    entry's `max_failure_share` of its lines are refused, if a molecule is in two of the splits the file brings, or if
-    nothing is left to train on.
+    The other files are `tokens.npy`, `offsets.npy`, `vocabulary.json`, `molecules.parquet` (smiles, origin; in the same
+    order) and `failures.parquet` (line, smiles, reason: every refused line). Their bytes depend neither on the number
+    of `workers` nor on a kill: until the store is complete, finished work is kept in `shards/`. Memory: about 130 bytes
+    per molecule. Raises ChemscaleError if the raw file is not the one that was fetched or not one of molecules, if more
+    than the entry's `max_failure_share` of its lines are refused, if a molecule is in two of the splits that the file
+    brings, or if nothing is left to train on.
     """
     directory = Path(directory)
     (directory / "corpus.json").unlink(missing_ok=True)
@@ -79,26 +46,39 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
 
     versions = {"selfies": version("selfies"), "rdkit": rdkit.__version__}
     identity = {"source": source["sha256"], "layout": list(layout[1:4]), "versions": versions}
-    work = directory / "shards"
+    work, failures = directory / "shards", directory / "failures.parquet"
     shards = translate_lines(work, read_lines(raw, layout), lines, layout.form, entry["max_tokens"], identity, workers)
-    found = survey(name, shards, lines, entry.get("splits"), directory / "failures.parquet")
-    _require_few_failures(name, found, lines, entry["max_failure_share"], directory / "failures.parquet")
+    found = summarise_shards(shards, lines, entry.get("splits", {}).values(), failures)
+    _require_few_failures(name, found, lines, entry["max_failure_share"], failures)
+    _require_disjoint(name, shards, found)
 
-    counts, order = arrange(name, entry, found.own_split[found.distinct])
-    offsets = np.append(0, np.cumsum(found.lengths[found.distinct][order], dtype=np.int64))
-    buckets, symbols, met = deal(shards, found.distinct, order, np.cumsum(list(counts.values())), work / "buckets")
-    train = list(counts).index("train")
-    vocabulary = vocabulary_of(symbol for symbol, n in zip(symbols, met[train], strict=True) if n)
+    distinct = found.distinct
+    counts, order = assign_splits(name, entry, found.own_split[distinct])
+    offsets = np.append(0, np.cumsum(found.lengths[distinct][order], dtype=np.int64))
+    starts = np.empty(len(order), np.int64)  # of the distinct molecules in the order of the file
+    starts[order] = offsets[:-1]
+    tokens, symbols = ordered_tokens(shards, distinct, starts, int(offsets[-1]))
+    ends = offsets[np.cumsum(list(counts.values()))]  # of each split
+    met = {
+        split: _occurrences(tokens[first:last], len(symbols))
+        for split, first, last in zip(counts, [0, *ends[:-1]], ends, strict=True)
+    }
+    vocabulary = vocabulary_of(symbol for symbol, n in zip(symbols, met["train"], strict=True) if n)
     ids = {symbol: token for token, symbol in enumerate(vocabulary)}
-    final = np.array([ids.get(symbol, UNK) for symbol in symbols], TOKENS)
-    gather(buckets, final, int(offsets[-1]), directory / "tokens.npy", directory / "molecules.parquet")
-    with atomic(directory / "offsets.npy") as temporary:
-        np.save(temporary, offsets)
+    final = np.array([ids.get(symbol, UNK) for symbol in symbols], tokens.dtype)
+    for block in _blocks(tokens):
+        block[:] = final[block]
+    for array in ("tokens", "offsets"):
+        with atomic(directory / f"{array}.npy") as temporary:
+            np.save(temporary, {"tokens": tokens, "offsets": offsets}[array])
+    total_tokens = len(tokens)
+    del tokens, starts
+    _write_molecules(directory / "molecules.parquet", shards, distinct, order)
     write_vocabulary(directory / "vocabulary.json", vocabulary)
 
     occurrences = {
         split: np.bincount(final, weights=of_split, minlength=len(vocabulary)).astype(np.int64)
-        for split, of_split in zip(counts, met, strict=True)
+        for split, of_split in met.items()
     }
     header = {
         "name": name,
@@ -106,47 +86,69 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
         "source": {"file": source["file"], "sha256": source["sha256"], "read_as": _described(layout)},
         "versions": versions,
         "lines": lines,
-        "duplicates": int((~found.distinct).sum()),
+        "duplicates": int((~distinct).sum()),
         "failures": {"total": sum(found.reasons.values()), "reasons": found.reasons},
         "max_tokens": entry["max_tokens"],
-        **_counted(counts, int(offsets[-1]), vocabulary, occurrences),
+        **_statistics(counts, total_tokens, vocabulary, occurrences),
     }
     header["sha256"] = {file: sha256(directory / file) for file in ("tokens.npy", "offsets.npy", "vocabulary.json")}
     header["fingerprint"] = fingerprint([header["sha256"], header["molecules"]])
-    remember(directory, header["sha256"])
+    save_checksums(directory, header["sha256"])
     write_json(directory / "corpus.json", header)
     shutil.rmtree(work)
     LOG.info(
         f"{name}: {header['molecules']['total']:,} molecules, {header['tokens']['stored']:,} tokens, "
-        f"{len(vocabulary)} symbols out of {lines:,} lines; {header['duplicates']:,} duplicates; "
+        f"{len(vocabulary)} symbols from {lines:,} lines; {header['duplicates']:,} duplicates; "
         f"refused: {found.reasons or 'none'}"
     )
     return header
 
 
-def open_corpus(directory: Path | str) -> Corpus:
-    """Memory-map a token store; raise ChemscaleError if it is missing, unfinished, damaged or of another selfies."""
-    directory = Path(directory)
-    header = read_json(directory / "corpus.json")
-    vocabulary = require_whole(directory, header)
-    # plain arrays over the maps: indexing numpy's memmap class costs several times as much
-    tokens, offsets = (np.asarray(np.load(directory / file, mmap_mode="r")) for file in ("tokens.npy", "offsets.npy"))
-    return Corpus(directory, header, vocabulary, tokens, offsets)
+def assign_splits(name: str, entry: dict, own: np.ndarray) -> tuple[dict[str, int], np.ndarray]:
+    """Return the number of molecules of each split, in the order stored, and the order (N,) of all molecules.
 
-
-def _require_same(raw: Path, right: str) -> None:
-    if not raw.is_file():
-        raise ChemscaleError(f"{raw}: gone; it had sha256 {right}. Fetch the dataset again.")
-    found = sha256(raw)
-    if found != right:
+    `own` (N,) is the index of each distinct molecule's split among the entry's `splits`; all 0 where it names none.
+    Without `splits`, test, validation and train are cut from one permutation by the entry's seed. With them, the file's
+    splits are kept, each permuted; validation, if not among them, is drawn from the file's train. Either way a prefix
+    of train is a fair sample of it and part of every longer one. Raises ChemscaleError if a split would be empty.
+    """
+    generator = np.random.default_rng(entry["seed"])
+    if "splits" in entry:
+        members = {split: generator.permutation(np.flatnonzero(own == n)) for n, split in enumerate(entry["splits"])}
+        train = members.pop("train")
+        if "validation" in members:
+            validation = members.pop("validation")
+        else:
+            validation, train = np.split(train, [entry["validation"]])
+    else:
+        cuts = np.cumsum([entry["test"], entry["validation"]])
+        test, validation, train = np.split(generator.permutation(len(own)), cuts)
+        members = {"test": test}
+    members |= {"validation": validation, "train": train}
+    counts = {split: len(rows) for split, rows in members.items()}
+    if min(counts.values()) == 0:
+        requested = {split: entry.get(split, count) for split, count in counts.items() if split != "train"}
+        held_out = ", ".join(f"{split} {count:,}" for split, count in requested.items())
         raise ChemscaleError(
-            f"{raw}: altered since it was fetched, sha256 {found} instead of {right}. "
-            "Put it back, or fetch the dataset again."
+            f"{name}: {len(own):,} distinct molecules cannot be split into {held_out} and at least one to train on; "
+            "every split needs at least one; lower `validation` and `test`"
+        )
+    return counts, np.concatenate(list(members.values()))
+
+
+def _require_same(raw: Path, expected: str) -> None:
+    if not raw.is_file():
+        raise ChemscaleError(f"{raw}: no such file; its sha256 was {expected}; fetch the dataset again")
+    found = sha256(raw)
+    if found != expected:
+        raise ChemscaleError(
+            f"{raw}: changed since it was fetched (sha256 {found} instead of {expected}); restore it, or fetch the "
+            "dataset again"
         )
 
 
 def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
-    """Number of records; raise ChemscaleError, before all work, if the file is damaged, empty or something else."""
+    """Return the number of records; raise ChemscaleError early if the file is damaged, empty or of something else."""
     known = set(entry["splits"].values()) if "splits" in entry else {""}
     first, lines = [], 0
     for line in read_lines(raw, layout):
@@ -156,17 +158,17 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
                 f"{raw}, line {line.number:,}: split {line.split!r} is not among the entry's `splits`, "
                 f"which names {', '.join(sorted(known))}"
             )
-        if len(first) < SAMPLE and line.text:
+        if len(first) < PEEKED_RECORDS and line.text:
             first.append(line)
     if not first:
-        raise ChemscaleError(f"{raw}: empty; one molecule a line or row is right")
+        raise ChemscaleError(f"{raw}: the file is empty; expected one molecule per line")
     good = sum(readable(line.text, sdf=layout.form == "sdf") for line in first)
-    if good < FEW * len(first):
+    if good < MIN_MOLECULE_SHARE * len(first):
         shown = first[0].text.strip().split("\n")[0][:60]
         raise ChemscaleError(
-            f"{raw}: read as {_described(layout)}, nearly nothing of its first lines is a molecule ({good} of "
-            f"{len(first)}; line {first[0].number} has {shown!r}). Is it a file of SMILES? `format` and `column` say "
-            "how it should be read"
+            f"{raw}: read as {_described(layout)}, only {good} of the first {len(first)} records are molecules "
+            f"(line {first[0].number} has {shown!r}); if the file holds SMILES, say how to read it with `format` and "
+            "`column`"
         )
     return lines
 
@@ -178,17 +180,59 @@ def _described(layout: Layout) -> str:
     return f"{layout.form}, column {which}"
 
 
-def _require_few_failures(name: str, found: Survey, lines: int, allowed: float, kept: Path) -> None:
+def _require_few_failures(name: str, found: Summary, lines: int, allowed: float, kept: Path) -> None:
     refused = sum(found.reasons.values())
     if refused > allowed * lines:
         raise ChemscaleError(
-            f"{name}: {refused:,} of {lines:,} lines refused, more than max_failure_share {allowed:g} allows: "
-            f"{found.reasons}; all of them are in {kept}"
+            f"{name}: {refused:,} of {lines:,} lines refused, more than max_failure_share = {allowed:g} allows: "
+            f"{found.reasons}; see {kept}"
         )
 
 
-def _counted(counts: dict[str, int], stored: int, vocabulary: list[str], occurrences: dict[str, np.ndarray]) -> dict:
-    """What the header says of molecules and tokens; `occurrences` of each symbol (V,) by split."""
+def _require_disjoint(name: str, shards: list[Path], found: Summary) -> None:
+    """Raise ChemscaleError if a molecule is in two of the splits that the file brings."""
+    twice = np.flatnonzero(found.own_split[found.first] != found.own_split)
+    if not len(twice):
+        return
+    shown = np.zeros(len(found.first), bool)
+    shown[twice[:MAX_EXAMPLES]] = shown[found.first[twice[:MAX_EXAMPLES]]] = True
+    tables = molecules_of(shards, shown, ["line", "split", "smiles"])
+    rows = dict(zip(np.flatnonzero(shown), pa.concat_tables(tables).to_pylist(), strict=True))
+    examples = []
+    for later in twice[:MAX_EXAMPLES]:
+        one, other = rows[found.first[later]], rows[later]
+        examples.append(
+            f"{one['smiles']} (line {one['line']:,} {one['split']}, line {other['line']:,} {other['split']})"
+        )
+    raise ChemscaleError(
+        f"{name}: {len(twice):,} lines hold a molecule that is also in another split of the file, so that a validation "
+        f"or test molecule would be in train: {'; '.join(examples)}; remove it from one of them, or leave `splits` out"
+    )
+
+
+def _blocks(tokens: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield consecutive views of `tokens`, small enough to be converted to 64-bit indices."""
+    return (tokens[first : first + TOKEN_BLOCK] for first in range(0, len(tokens), TOKEN_BLOCK))
+
+
+def _occurrences(tokens: np.ndarray, symbols: int) -> np.ndarray:
+    """Return how often each symbol (symbols,) occurs among `tokens`."""
+    return sum((np.bincount(block, minlength=symbols) for block in _blocks(tokens)), np.zeros(symbols, np.int64))
+
+
+def _write_molecules(path: Path, shards: list[Path], distinct: np.ndarray, order: np.ndarray) -> None:
+    """Write SMILES and origin of the distinct molecules in their `order` (N,) to a Parquet file."""
+    schema = pa.schema([("smiles", pa.string()), ("origin", pa.string())])
+    large = pa.schema([(name, pa.large_string()) for name in schema.names])  # together they can exceed 2 GB
+    tables = (table.replace_schema_metadata().cast(large) for table in molecules_of(shards, distinct, schema.names))
+    molecules = pa.concat_tables(tables).combine_chunks()
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for first in range(0, len(order), ROW_GROUP):
+            writer.write_table(molecules.take(pa.array(order[first : first + ROW_GROUP])).cast(schema))
+
+
+def _statistics(counts: dict[str, int], stored: int, vocabulary: list[str], occurrences: dict[str, np.ndarray]) -> dict:
+    """Return what the header states of molecules and tokens; `occurrences` of each symbol (V,) by split."""
     total = sum(counts.values())
     symbols = stored - 2 * total
     predicted = {

@@ -1,22 +1,25 @@
-"""Lines to molecules in shards: files of a fixed number of lines, translated by several processes, each kept when done.
+"""Translate lines to molecules in shards: files of a fixed number of lines, translated by several processes.
 
-A shard is an Arrow file with a row per line. Which lines it has follows from their number alone, so what a run that
-was killed has finished is good for the next one, and neither it nor the number of processes shows in the result.
+A shard is an Arrow file with one row per line. Its lines follow from its number alone, so the shards that a killed run
+has finished serve the next one, and the result depends neither on the kill nor on the number of processes.
 """
 
-import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyarrow import feather
 
 from chemscale.files import atomic, resumable_folder
-from chemscale.molecules.encoding import translate
+from chemscale.molecules.encoding import tokenise, translate
+from chemscale.molecules.identity import DIGEST_BYTES, digest, first_occurrences
 from chemscale.molecules.reading import Line
-from chemscale.molecules.tokenise import tokenise
 from chemscale.processes import spawn_map
 from chemscale.progress import progress
 
@@ -26,30 +29,44 @@ SCHEMA = pa.schema(
         ("line", pa.int64()),
         ("origin", pa.string()),
         ("split", pa.string()),  # as the file calls it
-        ("smiles", pa.string()),  # canonical; as it was read where the line is refused
+        ("smiles", pa.string()),  # canonical; as read if the line is refused
         ("reason", pa.string()),  # why the line is refused, else null
-        ("digest", pa.binary(16)),  # of the canonical SMILES
-        ("tokens", pa.list_(pa.uint16())),  # [BOS] … [EOS]; an id is a place among the shard's own symbols
+        ("digest", pa.binary(DIGEST_BYTES)),  # of the canonical SMILES
+        ("tokens", pa.list_(pa.uint16())),  # [BOS] … [EOS]; an id is an index into the shard's own symbols
     ]
 )
+FAILURES = pa.schema([SCHEMA.field(name) for name in ("line", "smiles", "reason")])
+
+
+class Summary(NamedTuple):
+    """What the shards hold: of M molecules, including duplicates, in the order of the file."""
+
+    first: np.ndarray  # (M,) int64, index of the first molecule equal to it
+    lengths: np.ndarray  # (M,) int32, tokens including [BOS] and [EOS]
+    own_split: np.ndarray  # (M,) uint8, index into the splits that the entry names; 0 if it names none
+    reasons: dict[str, int]  # number of lines refused for each reason, most frequent first
+
+    @property
+    def distinct(self) -> np.ndarray:
+        """Whether each molecule (M,) is the first of its kind."""
+        return self.first == np.arange(len(self.first))
 
 
 def translate_lines(
     directory: Path, lines: Iterable[Line], total: int, form: str, max_tokens: int, identity: dict, workers: int
 ) -> list[Path]:
-    """Translate `total` lines into shards in `directory`; return these, in the order of the file.
+    """Translate `total` lines into shards in `directory`; return the shards in the order of the file.
 
-    Shards there with the same `identity` (whatever else decides their content) are kept, others removed. The lines are
-    read here, once, a few shards ahead of the `workers`.
+    Existing shards with the same `identity` (all else that decides their content) are kept, others removed. The lines
+    are read here, once, a few shards ahead of the `workers`.
     """
-    identity = identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES}
-    resumable_folder(directory, identity)
+    resumable_folder(directory, identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES})
     lines = iter(lines)
     paths = []
     with progress(total, "encode", "lines") as tick:
 
-        def waiting() -> Iterator[tuple[Path, list[Line], str, int]]:
-            """Shards yet to be made."""
+        def missing() -> Iterator[tuple[Path, list[Line], str, int]]:
+            """Yield the shards that remain to be made."""
             for number in count():
                 part = list(islice(lines, SHARD_LINES))
                 if not part:
@@ -60,23 +77,13 @@ def translate_lines(
                 else:
                     yield paths[-1], part, form, max_tokens
 
-        for done in spawn_map(translate_shard, waiting(), min(workers, -(-total // SHARD_LINES))):
+        for done in spawn_map(translate_shard, missing(), min(workers, -(-total // SHARD_LINES))):
             tick(done)
     return paths
 
 
-def read_shard(path: Path, columns: list[str]) -> pa.Table:
-    """Columns of a shard."""
-    return feather.read_table(path, columns=columns, memory_map=False)
-
-
-def symbols_of_shard(table: pa.Table) -> list[str]:
-    """The symbols its token ids stand for."""
-    return table.schema.metadata[b"symbols"].decode().split()
-
-
 def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -> int:
-    """Write the shard of `lines`; return how many there are."""
+    """Write the shard of `lines`; return their number."""
     translated = translate([line.text for line in lines], max_tokens, sdf=form == "sdf")
     good = np.array([row.reason is None for row in translated])
     ids, offsets, symbols = tokenise([f"[BOS]{row.selfies}[EOS]" for row in translated if row.reason is None])
@@ -87,7 +94,7 @@ def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -
         [line.split for line in lines],
         [row.smiles for row in translated],
         [row.reason for row in translated],
-        [_digest(row.smiles) if row.reason is None else None for row in translated],
+        [digest(row.smiles.encode()) if row.reason is None else None for row in translated],
         pa.ListArray.from_arrays(pa.array(offsets[before], pa.int32()), pa.array(ids)),
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
@@ -97,5 +104,61 @@ def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -
     return len(lines)
 
 
-def _digest(smiles: str) -> bytes:
-    return hashlib.blake2b(smiles.encode(), digest_size=16).digest()
+def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], failures: Path) -> Summary:
+    """Read all shards of `total` lines; write every refused line to the Parquet file `failures`.
+
+    `splits` are those that the file names; none where the file's splits are not kept.
+    """
+    own = pa.array(splits or [""])
+    digests = np.empty((total, 2), np.uint64)
+    lengths, own_split = np.empty(total, np.int32), np.empty(total, np.uint8)
+    end = 0
+    reasons: Counter = Counter()
+    with atomic(failures) as temporary, pq.ParquetWriter(temporary, FAILURES) as writer:
+        for shard in shards:
+            table = feather.read_table(shard, ["line", "split", "smiles", "reason", "digest", "tokens"])
+            refused = table.filter(pc.is_valid(table["reason"])).select(FAILURES.names)
+            if refused.num_rows:
+                writer.write_table(refused.replace_schema_metadata())
+                reasons.update(refused["reason"].to_pylist())
+            molecules = table.filter(pc.is_null(table["reason"])).combine_chunks()
+            part = slice(end, end + molecules.num_rows)
+            digests[part] = np.frombuffer(b"".join(molecules["digest"].to_pylist()), np.uint64).reshape(-1, 2)
+            lengths[part] = pc.list_value_length(molecules["tokens"])
+            own_split[part] = pc.index_in(molecules["split"], own)
+            end = part.stop
+    first = first_occurrences(digests[:end])
+    return Summary(first, lengths[:end], own_split[:end], dict(reasons.most_common()))
+
+
+def molecules_of(shards: list[Path], chosen: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield from each shard the `columns` of its `chosen` molecules; `chosen` (M,) bool counts those of all shards."""
+    end = 0
+    for shard in shards:
+        table = feather.read_table(shard, ["reason", *columns])
+        table = table.filter(pc.is_null(table["reason"])).select(columns)
+        end += table.num_rows
+        yield table.filter(pa.array(chosen[end - table.num_rows : end])).combine_chunks()
+
+
+def ordered_tokens(shards: list[Path], distinct: np.ndarray, starts: np.ndarray, total: int) -> tuple:
+    """Return the tokens (total,) uint16 of the `distinct` molecules, each from its `starts` on, and their symbols.
+
+    A token is an index into the symbols, which are numbered as they are met. `distinct` (M,) bool refers to all
+    molecules of the shards, `starts` (N,) to the distinct ones.
+    """
+    tokens = np.empty(total, np.uint16)
+    ids: dict[str, int] = {}
+    done = 0
+    with progress(len(starts), "order", "molecules") as tick:
+        for table in molecules_of(shards, distinct, ["tokens"]):
+            symbols = table.schema.metadata[b"symbols"].decode().split()
+            of_shard = np.array([ids.setdefault(symbol, len(ids)) for symbol in symbols], np.uint16)
+            molecules = table["tokens"].combine_chunks()
+            lengths = np.diff(molecules.offsets.to_numpy())  # (n,)
+            shift = starts[done : done + len(lengths)] - (np.cumsum(lengths) - lengths)  # (n,)
+            values = molecules.flatten().to_numpy()  # (t,)
+            tokens[np.repeat(shift, lengths) + np.arange(len(values))] = of_shard[values]
+            done += len(lengths)
+            tick(len(lengths))
+    return tokens, list(ids)

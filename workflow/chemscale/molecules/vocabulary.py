@@ -8,17 +8,17 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json, write_json
 
-SPECIAL = ["[PAD]", "[BOS]", "[EOS]", "[UNK]", "."]  # `.` parts the molecules of a mixture
+SPECIAL = ["[PAD]", "[BOS]", "[EOS]", "[UNK]", "."]  # `.` separates the components of a mixture
 PAD, BOS, EOS, UNK, DOT = range(len(SPECIAL))
 
 
 def vocabulary_of(symbols: Iterable[str]) -> list[str]:
-    """Vocabulary for the `symbols` of a training split; an id is a place in it."""
+    """Return the vocabulary for the `symbols` of a training split; an id is an index into it."""
     return SPECIAL + sorted(set(symbols) - set(SPECIAL))
 
 
 def symbols_of(tokens: Iterable[int], vocabulary: list[str]) -> list[str]:
-    """The SELFIES symbols of one molecule's token ids: up to the first [EOS], without [BOS] and [PAD]."""
+    """Return the SELFIES symbols of one molecule's token ids, up to the first [EOS], without [BOS] and [PAD]."""
     symbols = []
     for token in tokens:
         if token == EOS:
@@ -29,10 +29,10 @@ def symbols_of(tokens: Iterable[int], vocabulary: list[str]) -> list[str]:
 
 
 def unigram_entropy(train: np.ndarray, other: np.ndarray) -> float:
-    """Cross-entropy in nats per token of the token counts `other` (V,) under the frequencies of `train` (V,).
+    """Return the cross-entropy in nats per token of the token counts `other` (V,) under the frequencies of `train` (V,).
 
-    The loss of a model that knows how frequent symbols are and nothing else: the zero line of the loss axis. One is
-    added to every count of `train`, so that a symbol it lacks costs much, not infinitely much.
+    It is the loss of a model that knows how frequent symbols are and nothing else: the baseline of the loss. One is
+    added to every count of `train`, so that a symbol it lacks costs much, but not infinitely much.
     """
     log_frequency = np.log(train + 1) - np.log((train + 1).sum())  # (V,)
     return float(-(other @ log_frequency) / other.sum())
@@ -48,5 +48,7 @@ def read_vocabulary(path: Path) -> list[str]:
     """Read a vocabulary; raise ChemscaleError if it is missing or does not have the hash it states."""
     content = read_json(path)
     if fingerprint(content["symbols"]) != content["sha256"]:
-        raise ChemscaleError(f"{path}: the symbols do not have the sha256 {content['sha256']}; make the dataset again")
+        raise ChemscaleError(
+            f"{path}: its symbols do not have the sha256 {content['sha256']} that it states; encode the dataset again"
+        )
     return content["symbols"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from chemscale.models.chemgpt.network import forward_flops, next_token_losses
 from chemscale.models.registry import language_family
 from chemscale.molecules.batches import Part, TokenBatches, evaluation_batches
-from chemscale.molecules.corpus import open_corpus
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import PAD
 from chemscale.training import distributed
 
