@@ -5,9 +5,9 @@ from pathlib import Path
 
 from chemscale.data.sources import fetch
 from chemscale.molecules.corpus import encode
-from chemscale.molecules.store import Corpus, open_corpus
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import layout_of, read_lines
+from chemscale.molecules.store import Corpus, open_corpus
 
 PUBCHEM = Path(__file__).parents[2].parent / "shared" / "data" / "smiles" / "pubchem_standin_flat.txt.zip"
 HELD_OUT = 50  # molecules of validation, and of test

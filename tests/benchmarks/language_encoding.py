@@ -23,9 +23,9 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from chemscale.molecules.embedded import embedded_molecules
+from chemscale.molecules.encoding import tokenise
 from chemscale.molecules.reading import layout_of, read_lines
 from chemscale.molecules.shards import translate_lines
-from chemscale.molecules.encoding import tokenise
 
 ROUNDS = 5
 MAX_TOKENS = 512

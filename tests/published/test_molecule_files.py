@@ -9,8 +9,8 @@ import pytest
 
 from chemscale.data.sources import fetch
 from chemscale.molecules.corpus import encode
-from chemscale.molecules.store import open_corpus
 from chemscale.molecules.reading import layout_of, read_lines
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import DOT
 
 SMILES = Path(__file__).parents[3] / "shared" / "data" / "smiles"

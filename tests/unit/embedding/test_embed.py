@@ -77,7 +77,7 @@ def test_table_has_a_row_for_every_line(record, corpus, tmp_path, capsys):
     assert table["reason"].fillna("").tolist() == ["", "unreadable SMILES", "empty", "", ""]
     assert table["embedding"].notna().tolist() == [True, False, False, True, True]
     assert table["unknown"].tolist() == [0, 0, 0, 1, 0]
-    assert "3 molecules out of 5 lines, 1 with symbols unknown to the model" in capsys.readouterr().err
+    assert "3 molecules from 5 lines, 1 with symbols unknown to the model" in capsys.readouterr().err
 
     assert main([*arguments, "--out", str(tmp_path / "own.npy")]) == 0
     assert "'unreadable SMILES': 1, 'empty': 1" in capsys.readouterr().err
@@ -106,10 +106,10 @@ def test_mistakes_are_explained(record, tmp_path, capsys):
     (tmp_path / "own.csv").write_text("id,structure\n1,C\n")
     assert ".parquet or .npy" in message("two.smi", "out.csv")
     assert "no such file" in message("nowhere.smi", "out.npy")
-    assert "it is empty" in message("none.smi", "out.npy")
+    assert "the file is empty" in message("none.smi", "out.npy")
     assert "unreadable SMILES" in message("bad.smi", "out.npy")
     assert "one of id, structure" in message("own.csv", "out.npy", "--column", "nosuch")
-    assert "right would be 1 to 1" in message("two.smi", "out.npy", "--neighbours", "2")
+    assert "must be 1 to 1" in message("two.smi", "out.npy", "--neighbours", "2")
 
 
 PAIRS = ["CCO", "CCCO", "c1ccccc1", "Cc1ccccc1"]  # two and two alike
@@ -139,7 +139,7 @@ def test_neighbours_by_hand():
 def test_molecules_compared_are_different_and_no_more_than_the_most(monkeypatch):
     twice, vectors = PAIRS * 2, np.random.default_rng(0).normal(size=(8, 3))
     assert neighbour_agreement(vectors, twice, k=1) == neighbour_agreement(vectors[:4], PAIRS, k=1)
-    monkeypatch.setattr(neighbours, "MOST", 3)
+    monkeypatch.setattr(neighbours, "MAX_COMPARED", 3)
     found = neighbour_agreement(vectors, twice, k=1)
     assert (found["molecules"], found["sampled_from"]) == (3, 4)
     with pytest.raises(ChemscaleError, match="1 to 2"):

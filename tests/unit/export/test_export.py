@@ -15,8 +15,8 @@ from chemscale.cli import main
 from chemscale.export.export import export
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.molecules.batches import padded
-from chemscale.molecules.store import open_corpus
 from chemscale.molecules.encoding import translate
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, UNK
 from chemscale.training.run import train_cell
 

@@ -101,11 +101,11 @@ def test_tokens_are_drawn_with_their_probabilities(settings, right):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": -1}, "temperature: -1 is out of range; right would be 0 or more"),
-        ({"top_k": 0}, "top-k: 0 is out of range"),
-        ({"top_p": 1.5}, "top-p: 1.5 is out of range"),
-        ({"batch": 0}, "batch: 0 is out of range"),
-        ({"max_tokens": 42}, "right would be 3 to 41, the model's context and"),
+        ({"temperature": -1}, "temperature = -1: must be 0 or more"),
+        ({"top_k": 0}, "top-k = 0: must be"),
+        ({"top_p": 1.5}, "top-p = 1.5: must be"),
+        ({"batch": 0}, "batch = 0: must be"),
+        ({"max_tokens": 42}, "max-tokens = 42: must be 3 to 41 .the model's context and"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -116,9 +116,7 @@ def test_settings_out_of_range_are_named(settings, message):
 
 def test_a_prefix_without_room_is_refused():
     assert len(sample(random_model(LOCAL), [[BOS] + [6] * 39])[0]) == 41
-    with pytest.raises(
-        ChemscaleError, match=r"prefix of 41 tokens with \[BOS\]: no room in 41; right would be at most 40"
-    ):
+    with pytest.raises(ChemscaleError, match=r"prefix: 41 tokens with \[BOS\] leave no room in 41; use at most 40"):
         sample(random_model(LOCAL), [[BOS] + [6] * 40])
 
 
@@ -134,11 +132,11 @@ def test_prefixes_are_selfies_if_all_in_brackets_and_smiles_otherwise():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[C][S][S][P]", r"\[S\], \[P\] not in the model's vocabulary; it knows \[Branch1\], \[C\]"),
+        ("[C][S][S][P]", r"\[S\], \[P\] not in the model's vocabulary; use only \[Branch1\], \[C\]"),
         ("CS", r"\[S\] not in the model's vocabulary"),
         ("[C][EOS]", r"\[EOS\] not in"),
-        ("C1CC", "'C1CC': not a molecule"),
-        ("", "'': not a molecule"),
+        ("C1CC", "'C1CC': unreadable SMILES"),
+        ("", "'': empty"),
     ],
 )
 def test_prefixes_the_model_cannot_read_are_named(text, message):
@@ -229,13 +227,13 @@ def test_a_corpus_of_another_vocabulary_or_selfies_version_is_refused(record, ti
         header["sha256"]["vocabulary.json"] = sha256(directory / "vocabulary.json")
         header["vocabulary"]["sha256"] = read_json(directory / "vocabulary.json")["sha256"]
 
-    with pytest.raises(ChemscaleError, match=r"another vocabulary than the model's.*in one only: \[Xe\]"):
+    with pytest.raises(ChemscaleError, match=r"its vocabulary of \d+ symbols is not .*in one only: \[Xe\]"):
         generate(record, tmp_path / "s.csv", 1, corpus=altered("other", other))
 
 
 def test_an_unknown_kind_of_table_is_refused_before_any_work(record, tmp_path, capsys):
     assert main(["generate", str(record), "--out", str(tmp_path / "s.xlsx")]) == 2
-    assert "right would be a name in .csv or .parquet" in capsys.readouterr().err
+    assert "use a name in .csv or .parquet" in capsys.readouterr().err
 
 
 def test_a_failed_run_generates_nothing_and_says_why(tmp_path):

@@ -6,7 +6,7 @@ from scipy.stats import wasserstein_distance
 
 from chemscale.cli import main
 from chemscale.generation.quality import (
-    COMPARED,
+    MAX_COMPARED,
     distances,
     internal_diversity,
     properties,
@@ -58,7 +58,7 @@ def test_diversity_counts_every_ordered_pair_and_each_molecule_with_itself():
     # methane and water share no bit, so of nine pairs five are alike
     assert internal_diversity(["C", "C", "O"]) == pytest.approx(4 / 9, abs=1e-6)
     assert internal_diversity([]) is None
-    assert internal_diversity(["C"] * COMPARED + ["O"] * 50) == pytest.approx(0, abs=1e-6), "only the first ones"
+    assert internal_diversity(["C"] * MAX_COMPARED + ["O"] * 50) == pytest.approx(0, abs=1e-6), "only the first ones"
 
 
 def test_properties_of_known_molecules():

@@ -8,8 +8,8 @@ import pytest
 from helpers.small_corpora import ALKANES, made
 
 from chemscale.errors import ChemscaleError
+from chemscale.molecules.encoding import to_smiles, translate
 from chemscale.molecules.store import open_corpus
-from chemscale.molecules.encoding import canonical, translate
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, PAD, SPECIAL, UNK, symbols_of, unigram_entropy
 
 
@@ -23,7 +23,7 @@ def test_tokens_spell_the_molecules_that_went_in(tiny_corpus):
         if UNK in tokens:
             unknown += 1
             continue
-        assert canonical(symbols_of(tokens, corpus.vocabulary)) == molecule
+        assert to_smiles(symbols_of(tokens, corpus.vocabulary)) == molecule
         compared += 1
     assert compared > 350
     assert unknown <= sum(corpus.header["unknown"].values())
@@ -81,7 +81,7 @@ def test_a_size_beyond_the_split_says_how_many_there_are(tiny_corpus):
     corpus = open_corpus(tiny_corpus)
     count = corpus.header["molecules"]["train"]
     assert len(corpus.rows("train", count)) == count
-    with pytest.raises(ChemscaleError, match=f"{count + 1} molecules asked of split 'train', which holds {count}"):
+    with pytest.raises(ChemscaleError, match=f"{count + 1} molecules requested from .*, which holds {count}"):
         corpus.rows("train", count + 1)
     with pytest.raises(ChemscaleError, match="no split 'holdout'"):
         corpus.rows("holdout")
@@ -126,7 +126,7 @@ def test_a_refused_record_does_not_shift_its_neighbours():
 
 
 def test_too_many_refused_lines_fail_the_step(tmp_path):
-    with pytest.raises(ChemscaleError, match=r"own: 3 of 43 lines refused, more than max_failure_share 0.05") as error:
+    with pytest.raises(ChemscaleError, match=r"own: 3 of 43 lines .* max_failure_share = 0.05") as error:
         made(tmp_path, [*ALKANES, "no", "not", "C*"], max_failure_share=0.05)
     assert "'unreadable SMILES': 2" in str(error.value) and str(tmp_path / "failures.parquet") in str(error.value)
     assert len(pd.read_parquet(tmp_path / "failures.parquet")) == 3

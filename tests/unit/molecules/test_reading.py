@@ -89,7 +89,7 @@ def test_a_quoted_value_keeps_its_row_and_not_its_line_end(tmp_path):
 
 
 def test_parquet_is_read_in_batches_with_its_nulls(tmp_path, monkeypatch):
-    monkeypatch.setattr("chemscale.molecules.reading.ROWS", 2)
+    monkeypatch.setattr("chemscale.molecules.reading.PARQUET_ROWS", 2)
     pd.DataFrame({"id": [7, 8, 9], "canonical_smiles": ["CCO", None, "CN"]}).to_parquet(tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet") == [Line(1, "CCO", "1"), Line(2, "", "2"), Line(3, "CN", "3")]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -148,7 +148,7 @@ def test_a_column_that_is_not_there_or_not_plain_names_those_there_are(tmp_path)
     with pytest.raises(ChemscaleError, match="each of the columns acid, base could be the SMILES"):
         layout_of(path)
     path = written(tmp_path / "d.csv", "id,name\n1,water\n")
-    with pytest.raises(ChemscaleError, match=r"none of its columns is called smiles .*: id, name"):
+    with pytest.raises(ChemscaleError, match=r"no column is called smiles .*, one of id, name"):
         layout_of(path)
     with pytest.raises(ChemscaleError, match="read as lines, which has no columns"):
         layout_of(written(tmp_path / "a.smi", "CCO\n"), column="SMILES")
@@ -156,7 +156,7 @@ def test_a_column_that_is_not_there_or_not_plain_names_those_there_are(tmp_path)
 
 def test_a_suffix_that_does_not_tell_is_asked_about(tmp_path):
     path = packed(tmp_path / "a.dat.zip", "CCO\n")
-    with pytest.raises(ChemscaleError, match=r"'a.dat' does not tell; .*\.smi, \.txt, \.csv, \.parquet, \.sdf"):
+    with pytest.raises(ChemscaleError, match=r"cannot infer .* of 'a.dat'; .*\.smi, \.txt, \.csv, \.parquet, \.sdf"):
         layout_of(path)
     assert texts(path, form="lines") == ["CCO"]
 
@@ -185,25 +185,25 @@ def test_a_damaged_parquet_is_named(tmp_path):
 def test_a_picture_is_no_file_of_molecules(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(png()) if path.suffix == ".gz" else png())
-    with pytest.raises(ChemscaleError, match=r"nearly nothing of its first lines is a molecule \(0 of \d+; line 1 has"):
+    with pytest.raises(ChemscaleError, match=r"only 0 of the first \d+ records are molecules \(line 1 has"):
         encoded(path)
 
 
 def test_pictures_called_tables_are_none(tmp_path):
-    for name, message in [("a.parquet", "damaged"), ("a.csv", "none of its columns"), ("a.zip", "damaged")]:
+    for name, message in [("a.parquet", "damaged"), ("a.csv", "no column is called"), ("a.zip", "damaged")]:
         (tmp_path / name).write_bytes(png())
         with pytest.raises(ChemscaleError, match=message):
             encoded(tmp_path / name)
 
 
 def test_prose_and_the_wrong_column_are_no_molecules(tmp_path):
-    with pytest.raises(ChemscaleError, match=r"prose.txt: read as lines, nearly nothing .* line 1 has 'Molecules'"):
+    with pytest.raises(ChemscaleError, match=r"prose.txt: read as lines, only 0 of .*line 1 has 'Molecules'"):
         encoded(written(tmp_path / "prose.txt", PROSE))
-    with pytest.raises(ChemscaleError, match=r"a.csv: read as csv, column 'id', nearly nothing .* \(0 of 3; line 2"):
+    with pytest.raises(ChemscaleError, match=r"a.csv: read as csv, column 'id', only 0 of the first 3 .* \(line 2"):
         encoded(written(tmp_path / "a.csv", CSV), column="id")
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.smi", ""), ("a.smi", "\n\n"), ("a.csv", ""), ("a.csv", "smiles,id\n")])
 def test_an_empty_file_says_so(tmp_path, name, text):
-    with pytest.raises(ChemscaleError, match=f"{name}: empty"):
+    with pytest.raises(ChemscaleError, match=f"{name}: the file is empty"):
         encoded(written(tmp_path / name, text))

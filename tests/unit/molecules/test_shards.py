@@ -16,11 +16,12 @@ from rdkit import Chem, RDConfig
 from chemscale.data.sources import fetch
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
-from chemscale.molecules import shards, shuffle
+from chemscale.molecules import corpus as corpus_module
+from chemscale.molecules import shards
 from chemscale.molecules.corpus import encode
-from chemscale.molecules.store import open_corpus
-from chemscale.molecules.identity import first_occurrences
 from chemscale.molecules.encoding import tokenise
+from chemscale.molecules.identity import first_occurrences
+from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import BOS, EOS, SPECIAL, UNK
 
 STORED = ["tokens.npy", "offsets.npy", "vocabulary.json", "molecules.parquet", "failures.parquet", "corpus.json"]
@@ -31,7 +32,7 @@ def test_the_same_bytes_whatever_the_number_of_processes(tmp_path, tiny_corpus, 
     made(tmp_path, lines, workers=1)
     before = {file: sha256(tmp_path / file) for file in STORED}
     monkeypatch.setattr(shards, "SHARD_LINES", 500)
-    monkeypatch.setattr(shuffle, "BUCKET", 100)
+    monkeypatch.setattr(corpus_module, "ROW_GROUP", 100)
     assert encode(tmp_path, workers=2)["duplicates"] > 700
     # neither do the sizes of the parts show, but in how Parquet files are cut into groups of rows
     arrays = [file for file in STORED if not file.endswith(".parquet")]
@@ -44,7 +45,7 @@ def test_the_same_bytes_whatever_the_number_of_processes(tmp_path, tiny_corpus, 
 def test_the_store_is_what_a_plain_loop_makes(tmp_path, tiny_corpus, monkeypatch):
     lines = [*(tiny_corpus / "own.smi").read_text().splitlines(), "OCC", "no", "CCO", "[Na+].[Cl-]"]
     monkeypatch.setattr(shards, "SHARD_LINES", 70)
-    monkeypatch.setattr(shuffle, "BUCKET", 64)
+    monkeypatch.setattr(corpus_module, "ROW_GROUP", 64)
     made(tmp_path, lines, seed=4, validation=30, test=40)
     molecules = {}  # canonical SMILES to symbols, in the order of the file
     for line in lines:

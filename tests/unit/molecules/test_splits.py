@@ -86,12 +86,10 @@ def test_a_test_molecule_inside_train_is_an_error_that_shows_it(tmp_path):
     # the same molecule written otherwise
     rows = [*moses(("NC", "train"), ("OCC", "train"))]
     line = rows.index(("CN", "test")) + 2
-    with pytest.raises(ChemscaleError, match="moses: 2 lines hold a molecule that is in another split") as error:
+    with pytest.raises(ChemscaleError, match="moses: 2 lines hold a molecule that is also in another split") as error:
         made(tmp_path, rows)
     assert f"CN (line {line} test, line 41 train)" in str(error.value)
-    assert "CCO (line " in str(error.value) and "a validation or test molecule would be inside train" in str(
-        error.value
-    )
+    assert "CCO (line " in str(error.value) and "a validation or test molecule would be in train" in str(error.value)
     assert not (tmp_path / "corpus.json").exists()
 
 

@@ -47,11 +47,6 @@ def test_all_structures_of_a_store_without_training_structures_are_test(larger):
         geometries.rows("train", 1)
 
 
-def test_too_few_molecules_of_a_size_are_an_error():
-    with pytest.raises(ChemscaleError, match=r"900 molecules asked for.* of 4 to 4 heavy atoms"):
-        labels.molecules_of("larger", ENTRY | {"molecules": 900})
-
-
 def test_stores_are_evaluated_one_after_the_other(trained_potential, tiny_geometries, larger, tmp_path):
     record = trained_potential[1]
     both = evaluate(record, [tiny_geometries, larger], tmp_path / "both.json")

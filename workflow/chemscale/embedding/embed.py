@@ -1,4 +1,4 @@
-"""Molecules as vectors: what a trained ChemGPT makes of them before its head."""
+"""Embed molecules: the vectors that a trained ChemGPT computes before its head."""
 
 import logging
 from collections import Counter
@@ -24,21 +24,21 @@ from chemscale.progress import progress
 
 LOG = logging.getLogger(__name__)
 
-BATCH_TOKENS = 8192  # padding counted
+BATCH_TOKENS = 8192  # including padding
 POOLS = ("mean", "last")
 
 
 class Molecule(NamedTuple):
-    """A line of a file, as the model reads it or with the reason why it cannot."""
+    """A line of a file, as the model reads it, or with the reason why it cannot."""
 
-    text: str  # SMILES as the file has it
+    text: str  # SMILES as read
     smiles: str | None  # canonical; None if refused
     tokens: list[int]  # from [BOS] to [EOS]
     reason: str | None
 
     @property
     def unknown(self) -> int:
-        """Number of symbols that the model's vocabulary lacks."""
+        """The number of symbols that the model's vocabulary lacks."""
         return self.tokens.count(UNK)
 
 
@@ -52,16 +52,15 @@ def embed(
 ) -> None:
     """Embed the molecules of a file by the trained model of the record `path`, width W, pooled as in `embeddings`.
 
-    `out` is either `.parquet` with a row for every line, in their order: smiles (as read), reason (of a refusal, else
-    null), unknown (symbols outside the model's vocabulary, which it never read in training) and embedding (W numbers,
-    null for a refused line); or `.npy`, float32 (accepted molecules, W). With `neighbours`, the comparison of
-    `neighbour_agreement` goes into a JSON file beside it. Refusals are counted on stderr.
-    Raises ChemscaleError for another ending of `out`, a file without a molecule, and whatever `load_chemgpt`,
-    `read_lines` and `neighbour_agreement` refuse.
+    `out` is a `.parquet` with one row per line, in their order: smiles (as read), reason (of a refusal, else null),
+    unknown (number of symbols that the model's vocabulary lacks) and embedding (W numbers, null for a refused line); or
+    a `.npy`, float32 (accepted molecules, W). With `neighbours`, the result of `neighbour_agreement` is written to a
+    JSON file beside it. Refusals are counted in the log. Raises ChemscaleError for another suffix of `out`, a file
+    without a molecule, and whatever `load_chemgpt`, `read_lines` and `neighbour_agreement` refuse.
     """
     molecules, out = Path(molecules), Path(out)
     if out.suffix not in (".parquet", ".npy"):
-        raise ChemscaleError(f"{out}: not a format of embeddings; right would be a name in .parquet or .npy")
+        raise ChemscaleError(f"{out}: cannot infer the format of the embeddings; use a name in .parquet or .npy")
     model, vocabulary = load_chemgpt(path)
     read = read_molecules(molecules, column, vocabulary, model.shape.context)
     accepted = [molecule for molecule in read if not molecule.reason]
@@ -79,7 +78,7 @@ def embed(
 
 
 def read_molecules(path: Path, column: str | None, vocabulary: list[str], context: int) -> list[Molecule]:
-    """Every record of a file of molecules, the accepted ones in tokens, as many as `context` at most."""
+    """Return every record of a file of molecules; the accepted ones have at most `context` tokens."""
     if not path.is_file():
         raise ChemscaleError(f"{path}: no such file")
     layout = layout_of(path, column=column)
@@ -94,14 +93,15 @@ def read_molecules(path: Path, column: str | None, vocabulary: list[str], contex
 
 @torch.no_grad()
 def embeddings(model: ChemGPT, molecules: list[list[int]], pool: str) -> np.ndarray:
-    """Embeddings (N, W) float32 of molecules as token ids, each from [BOS] to [EOS]: the last LayerNorm's output.
+    """Return the embeddings (N, W) float32 of molecules as token ids, each from [BOS] to [EOS].
 
-    `mean` averages it over the molecule's own symbols. [BOS] sees nothing but itself, so it adds the same vector to
-    every molecule; [EOS] predicts nothing, so what it gives was never trained. `last` is what it gives nonetheless: the
-    only token that sees all of the molecule, and the usual choice in decoders. Padding changes neither.
+    They are outputs of the last LayerNorm. `mean` averages them over the molecule's own symbols: [BOS] sees only
+    itself, so that it would add the same vector to every molecule, and the output of [EOS] was never trained, since it
+    predicts nothing. `last` takes the output of [EOS] nonetheless: it is the only token that sees the complete
+    molecule, and the usual choice for decoders. Padding changes neither.
     """
     if pool not in POOLS:
-        raise ChemscaleError(f"pool {pool!r} is not known; right would be {' or '.join(POOLS)}")
+        raise ChemscaleError(f"pool = {pool!r}: unknown; use {' or '.join(POOLS)}")
     device = model.tokens.weight.device
     lengths = np.array([len(tokens) for tokens in molecules])
     order = np.argsort(lengths, kind="stable")
@@ -123,10 +123,10 @@ def embeddings(model: ChemGPT, molecules: list[list[int]], pool: str) -> np.ndar
 def _report(path: Path, read: list[Molecule], accepted: list[Molecule]) -> None:
     reasons = dict(Counter(molecule.reason for molecule in read if molecule.reason).most_common())
     if not accepted:
-        raise ChemscaleError(f"{path}: none of {len(read):,} lines is a molecule: {reasons or 'it is empty'}")
+        raise ChemscaleError(f"{path}: none of {len(read):,} lines is a molecule: {reasons or 'the file is empty'}")
     unknown = sum(molecule.unknown > 0 for molecule in accepted)
     LOG.info(
-        f"{path}: {len(accepted):,} molecules out of {len(read):,} lines, {unknown:,} with symbols unknown to the "
+        f"{path}: {len(accepted):,} molecules from {len(read):,} lines, {unknown:,} with symbols unknown to the "
         f"model; refused: {reasons or 'none'}"
     )
 

@@ -1,4 +1,4 @@
-"""Molecules from a trained ChemGPT, as a table, with a summary of how good they are."""
+"""Generate molecules with a trained ChemGPT: a table, and a summary of their quality."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import pandas as pd
 import selfies
 import torch
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, write_json
@@ -22,10 +20,11 @@ from chemscale.generation.quality import (
 )
 from chemscale.generation.sampling import sample
 from chemscale.models.loading import load_chemgpt, read_metrics
+from chemscale.molecules.encoding import canonical_smiles, to_selfies, to_smiles
 from chemscale.molecules.store import Corpus, open_corpus
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, SPECIAL, symbols_of
 
-REFERENCE = 5000  # training molecules that generated ones are compared with
+REFERENCE_MOLECULES = 5000  # training molecules that generated ones are compared with
 ONLY_SYMBOLS = re.compile(r"(\[[^\[\]]*\]|\.)+")
 
 
@@ -40,20 +39,20 @@ def generate(
     training: Path | None = None,
     **sampling,
 ) -> dict:
-    """Write `number` molecules of a trained model to `out` (CSV or Parquet); return the summary, which is written too.
+    """Write `number` molecules of a trained model to `out` (CSV or Parquet); write and return a summary.
 
-    The table has `selfies`, `smiles` (canonical; null if it is no molecule), `valid` (a molecule, and ended), `novel`
+    The table has `selfies`, `smiles` (canonical; null if no molecule), `valid` (a molecule, and ended), `novel`
     (null without a corpus, and if not valid) and `finished` (ended by the model). The summary goes to `summary`, by
-    default `out` with .json for its suffix; `quality` says what its `quality` means. All molecules begin
-    with `prefix` (SELFIES or SMILES) or `scaffold` (SMILES), if there is one. With the model's `corpus` they are
-    compared with its training molecules: for novelty with those of the run, or the whole split if no metrics.json lies
-    beside the model; for properties with the table `training`, or the first REFERENCE of the split. `sampling` goes to
-    chemscale.generation.sampling.sample. A failed run has no weights: no molecules then, and the summary says why.
+    default `out` with the suffix .json; chemscale.generation.quality defines its `quality`. All molecules begin with
+    `prefix` (SELFIES or SMILES) or `scaffold` (SMILES), if given. With the model's `corpus` they are compared with its
+    training molecules: novelty with those of the run, or the complete split if no metrics.json lies beside the model;
+    properties with the table `training`, or the first REFERENCE_MOLECULES of the split. `sampling` goes to
+    chemscale.generation.sampling.sample. A failed run has no weights: the table is empty, and the summary says why.
 
-    Raises ChemscaleError for an unusable model, prefix or setting, and for a corpus with other tokens than the model's.
+    Raises ChemscaleError for an unusable model, prefix or setting, and for a corpus whose tokens are not the model's.
     """
     if out.suffix not in (".csv", ".parquet"):
-        raise ChemscaleError(f"{out}: unknown kind of table; right would be a name in .csv or .parquet")
+        raise ChemscaleError(f"{out}: cannot infer the format of the table; use a name in .csv or .parquet")
     metrics = read_metrics(record)
     content = {"fingerprint": metrics.get("fingerprint"), "prefix": prefix, "scaffold": scaffold, **sampling}
     if metrics.get("status") == "failed":
@@ -70,7 +69,9 @@ def generate(
             rows = store.rows("train", metrics.get("data"))
             known = seen(store, rows, table.loc[table["valid"], "smiles"])
             table["novel"] = (~table["smiles"].isin(known)).astype("boolean").where(table["valid"])
-            compared = _compared(table, pd.read_parquet(training) if training else reference(store, REFERENCE))
+            compared = _compared(
+                table, pd.read_parquet(training) if training else reference(store, REFERENCE_MOLECULES)
+            )
             content["training_molecules"] = len(rows)
         content["quality"] = _quality(table, scaffold) | compared
     with atomic(out) as path:
@@ -80,9 +81,9 @@ def generate(
 
 
 def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str]) -> list[int]:
-    """Token ids of what every molecule begins with: SELFIES as they are, SMILES as the corpus spells them.
+    """Return the token ids that every molecule begins with: SELFIES as they are, SMILES as the corpus spells them.
 
-    A `prefix` of nothing but symbols in brackets is SELFIES. A `scaffold` is SMILES always.
+    A `prefix` of symbols in brackets alone is SELFIES. A `scaffold` is always SMILES.
     """
     text = scaffold if prefix is None else prefix
     if text is None:
@@ -93,39 +94,38 @@ def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str
     unknown = dict.fromkeys(symbol for symbol in symbols if symbol not in ids)
     if unknown:
         raise ChemscaleError(
-            f"{text}: {', '.join(unknown)} not in the model's vocabulary; it knows "
+            f"{text}: {', '.join(unknown)} not in the model's vocabulary; use only "
             f"{', '.join(vocabulary[len(SPECIAL) :])}"
         )
     return [ids[symbol] for symbol in symbols]
 
 
 def _selfies(smiles: str) -> str:
-    with BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or not molecule.GetNumAtoms():
-        raise ChemscaleError(f"{smiles!r}: not a molecule; right would be SMILES such as c1ccccc1")
-    try:
-        return selfies.encoder(Chem.MolToSmiles(molecule))
-    except Exception as error:  # not only its own EncoderError, see chemscale.molecules.encoding
-        raise ChemscaleError(f"{smiles}: not encodable in SELFIES ({error})") from None
+    canonical, reason = canonical_smiles(smiles)
+    if not canonical:
+        raise ChemscaleError(f"{smiles!r}: {reason or 'no atoms'}; expected SMILES such as c1ccccc1")
+    encoded = to_selfies(canonical)
+    if encoded is None:
+        raise ChemscaleError(f"{smiles!r}: not encodable in SELFIES; use another molecule")
+    return encoded
 
 
 def _matching(directory: Path, vocabulary: list[str]) -> Corpus:
-    """The corpus, if its tokens are the model's. Opening either made sure of their SELFIES."""
+    """Return the corpus, if its tokens are the model's. Opening either has verified their version of selfies."""
     corpus = open_corpus(directory)
     if corpus.vocabulary != vocabulary:
         differing = sorted(set(corpus.vocabulary) ^ set(vocabulary))
         raise ChemscaleError(
-            f"{directory}: another vocabulary than the model's, of {len(corpus.vocabulary)} symbols instead of "
-            f"{len(vocabulary)} (in one only: {', '.join(differing[:5]) or 'none, the order differs'}); "
-            "right would be the corpus the model was trained on"
+            f"{directory}: its vocabulary of {len(corpus.vocabulary)} symbols is not the model's of {len(vocabulary)} "
+            f"(in one only: {', '.join(differing[:5]) or 'none, the order differs'}); use the corpus "
+            "that the model was trained on"
         )
     return corpus
 
 
 def _table(molecules: list[list[str]], finished: list[bool]) -> pd.DataFrame:
-    """One row a molecule, spelt by a list of symbols."""
-    smiles = [_smiles(symbols) for symbols in molecules]
+    """Return one row per molecule, which is spelt by a list of symbols."""
+    smiles = [to_smiles(symbols) for symbols in molecules]
     return pd.DataFrame({
         "selfies": pd.Series(["".join(symbols) for symbols in molecules], dtype="string"),
         "smiles": pd.Series(smiles, dtype="string"),
@@ -133,13 +133,6 @@ def _table(molecules: list[list[str]], finished: list[bool]) -> pd.DataFrame:
         "novel": pd.Series([None] * len(smiles), dtype="boolean"),
         "finished": pd.Series(finished, dtype=bool),
     })  # fmt: skip
-
-
-def _smiles(symbols: list[str]) -> str | None:
-    """Canonical SMILES, or None for no atoms and for what RDKit refuses."""
-    with BlockLogs():
-        molecule = Chem.MolFromSmiles(selfies.decoder("".join(symbols)))
-    return Chem.MolToSmiles(molecule) if molecule is not None and molecule.GetNumAtoms() else None
 
 
 def _quality(table: pd.DataFrame, scaffold: str | None) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
-"""How good generated molecules are: shares, diversity, and how far their properties lie from the training set's.
+"""Metrics of generated molecules: validity, uniqueness, novelty, diversity, and distances of properties.
 
 The shares and the diversity are those of MOSES (Polykovskiy et al., Front. Pharmacol. 11, 565644 (2020)) and GuacaMol
-(Brown et al., J. Chem. Inf. Model. 59, 1096 (2019)), but for the validity: SELFIES always spell a molecule, so a
+(Brown et al., J. Chem. Inf. Model. 59, 1096 (2019)), except for validity: SELFIES always spell a molecule, so a
 molecule counts as valid only if the model also ended it.
 """
 
@@ -27,16 +27,17 @@ from chemscale.molecules.store import Corpus
 from chemscale.progress import progress
 
 PROPERTIES = ("logp", "qed", "sa", "weight")
-COMPARED = 1000  # molecules whose pairs make the diversity; their half a million pairs settle its third digit
+MAX_COMPARED = 1000  # molecules whose pairs make the diversity
+DIVERSITY_BITS = 1024  # of fingerprints, as in MOSES
 
 
 def shares(table: pd.DataFrame) -> dict[str, float | None]:
-    """Shares of generated molecules, from their `table`: columns `smiles`, `valid`, `finished`, `novel` (or all null).
+    """Return the shares of generated molecules in a `table` with columns `smiles`, `valid`, `finished` and `novel`.
 
-    * `generated_ended`: the model ended it with [EOS], of all.
-    * `generated_valid`: ended, and it decodes to at least one atom that RDKit sanitizes, of all.
+    * `generated_ended`: ended by the model with [EOS], of all.
+    * `generated_valid`: ended, and decoded to at least one atom that RDKit sanitizes, of all.
     * `generated_unique`: distinct canonical SMILES, of the valid ones.
-    * `generated_novel`: not in the training subset the model saw, of the distinct valid ones.
+    * `generated_novel`: not in the training subset of the model, of the distinct valid ones; None if that is unknown.
     """
     valid = table[table["valid"]]
     distinct = valid.drop_duplicates("smiles")
@@ -51,7 +52,7 @@ def shares(table: pd.DataFrame) -> dict[str, float | None]:
 
 
 def seen(corpus: Corpus, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
-    """Those of the canonical `smiles` that are among the corpus's molecules `rows`, a run of consecutive ones."""
+    """Return those of the canonical `smiles` that are among the consecutive molecules `rows` of the corpus."""
     asked, found = pa.array(sorted(set(smiles)), pa.string()), set()
     for part in _smiles(corpus, rows):
         found.update(part.filter(pc.is_in(part, asked)).to_pylist())
@@ -59,7 +60,7 @@ def seen(corpus: Corpus, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
 
 
 def _smiles(corpus: Corpus, rows: np.ndarray) -> Iterator[pa.Array]:
-    """SMILES of the corpus's molecules `rows`, a run of consecutive ones, some thousands at a time."""
+    """Yield the SMILES of the consecutive molecules `rows` of the corpus, some thousands at a time."""
     first = 0
     for part in pq.ParquetFile(corpus.directory / "molecules.parquet").iter_batches(columns=["smiles"]):
         start, stop = (int(np.clip(row - first, 0, len(part))) for row in (rows[0], rows[-1] + 1))
@@ -70,25 +71,37 @@ def _smiles(corpus: Corpus, rows: np.ndarray) -> Iterator[pa.Array]:
 
 
 def internal_diversity(smiles: list[str]) -> float | None:
-    """IntDiv1 of MOSES: 1 − the mean Tanimoto similarity over all ordered pairs, a molecule with itself included.
+    """Return IntDiv of MOSES: 1 − the mean Tanimoto similarity over all ordered pairs, including each with itself.
 
-    On ECFP4 (Morgan fingerprints of radius 2, 1024 bits, as MOSES has them), of the first COMPARED molecules. None for
-    no molecules.
+    Of the first MAX_COMPARED molecules by ECFP4; None for no molecules.
     """
     if not smiles:
         return None
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
-    bits = np.stack([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(text)) for text in smiles[:COMPARED]])
-    bits = bits.astype(np.float32)  # (M, 1024)
-    common, count = bits @ bits.T, bits.sum(1)  # (M, M), (M,)
-    return float(1 - (common / (count[:, None] + count - common)).mean(dtype=np.float64))
+    fingerprints = ecfp4(smiles[:MAX_COMPARED], DIVERSITY_BITS)
+    return float(1 - tanimotos(fingerprints, fingerprints).mean(dtype=np.float64))
+
+
+def ecfp4(smiles: list[str], bits: int) -> np.ndarray:
+    """Return the fingerprints (M, bits) float32 of molecules, 0 or 1.
+
+    ECFP4: Morgan fingerprints of radius 2 without chirality (Rogers, Hahn, J. Chem. Inf. Model. 50, 742 (2010)).
+    """
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=bits)
+    prints = [generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(molecule)) for molecule in smiles]
+    return np.array(prints, np.float32).reshape(-1, bits)
+
+
+def tanimotos(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the Tanimoto similarity (M, N) of fingerprints (M, B) and (N, B): bits in both / bits in either."""
+    both = one @ other.T  # (M, N)
+    return both / np.maximum(one.sum(1)[:, None] + other.sum(1) - both, 1)
 
 
 def properties(smiles: list[str]) -> pd.DataFrame:
-    """Properties of canonical `smiles`, a row each: `smiles` and PROPERTIES.
+    """Return the properties of canonical `smiles`, one row each: `smiles` and PROPERTIES.
 
     `logp`: Crippen's estimate (Wildman, Crippen, J. Chem. Inf. Comput. Sci. 39, 868 (1999)). `qed`: drug-likeness from
-    0 to 1 (Bickerton et al., Nat. Chem. 4, 90 (2012)). `sa`: synthetic accessibility from 1, easy, to 10 (Ertl,
+    0 to 1 (Bickerton et al., Nat. Chem. 4, 90 (2012)). `sa`: synthetic accessibility from 1 (easy) to 10 (Ertl,
     Schuffenhauer, J. Cheminf. 1, 8 (2009)), by RDKit's contributed script. `weight`: in Da.
     """
     score = _synthetic_accessibility()
@@ -103,7 +116,7 @@ def properties(smiles: list[str]) -> pd.DataFrame:
 
 
 def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
-    """Write the properties of the first `molecules` training molecules to `out` (Parquet), what `reference` gives."""
+    """Write the properties of the first `molecules` training molecules to `out` (Parquet); return them."""
     table = reference(corpus, molecules)
     with atomic(out) as path:
         table.to_parquet(path, index=False)
@@ -111,17 +124,17 @@ def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
 
 
 def reference(corpus: Corpus, molecules: int) -> pd.DataFrame:
-    """Properties of the first `molecules` of the training split, or all: a random sample, since their order is."""
+    """Return the properties of the first `molecules` of the training split, or all; their order is random."""
     rows = corpus.rows("train", min(molecules, corpus.header["molecules"]["train"]))
     return properties([smiles for part in _smiles(corpus, rows) for smiles in part.to_pylist()])
 
 
 def distances(generated: pd.DataFrame, training: pd.DataFrame) -> dict[str, float | None]:
-    """Wasserstein-1 distance of each property between generated and `training` molecules, in the property's unit.
+    """Return the Wasserstein-1 distance of each property from `training` molecules, in the property's unit.
 
-    All valid molecules count, as in MOSES, repeated ones as often as they came. `…_floor` is what the training set gets
-    itself with as many molecules: the mean over its disjoint parts of that size, at most half of it, of the distance
-    between a part and all the others. A model that draws from the training distribution is there. None where there
+    All valid molecules count, as in MOSES, repeated ones as often as they occur. `…_floor` is the same distance for
+    samples of as many training molecules: the mean over disjoint parts of that size, at most half of the set, of the
+    distance between a part and all others. A model that draws from the training distribution reaches it. None if there
     are no molecules to compare.
     """
     size = min(len(generated), len(training) // 2)
@@ -136,9 +149,9 @@ def distances(generated: pd.DataFrame, training: pd.DataFrame) -> dict[str, floa
 
 
 def scaffold_kept(smiles: list[str], scaffold: str) -> dict[str, float | None]:
-    """Shares of the molecules `smiles` with `scaffold` as a substructure, and with it as their Murcko scaffold.
+    """Return the shares of `smiles` with `scaffold` as a substructure, and with it as their Murcko scaffold.
 
-    Bemis, Murcko, J. Med. Chem. 39, 2887 (1996): all rings and what links them. Compared without stereochemistry.
+    Bemis, Murcko, J. Med. Chem. 39, 2887 (1996): all rings and their linkers. Compared without stereochemistry.
     """
     wanted = Chem.MolFromSmiles(scaffold)
     flat = Chem.MolToSmiles(wanted, isomericSmiles=False)
@@ -157,10 +170,10 @@ def _share(count: int, of: int) -> float | None:
 
 @cache
 def _synthetic_accessibility() -> Callable[[Chem.Mol], float]:
-    """The score of RDKit's `Contrib/SA_Score`, a script and no module of the package."""
+    """Load the score from RDKit's `Contrib/SA_Score`, which is a script and not a module of the package."""
     path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
     if not path.is_file():
-        raise ChemscaleError(f"{path}: not in this RDKit; the wheels of rdkit from PyPI have it")
+        raise ChemscaleError(f"{path}: missing from this RDKit; install rdkit from PyPI, whose wheels contain it")
     description = importlib.util.spec_from_file_location("sascorer", path)
     module = importlib.util.module_from_spec(description)
     description.loader.exec_module(module)

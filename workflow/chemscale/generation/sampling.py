@@ -1,4 +1,4 @@
-"""Sampling molecules from ChemGPT token by token, each attending to the cached keys and values of those before."""
+"""Sample molecules from ChemGPT token by token, with the keys and values of earlier tokens cached."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.molecules.vocabulary import BOS, EOS, PAD, UNK
 from chemscale.progress import progress
 
-NEVER = (PAD, BOS, UNK)  # tokens no molecule holds after its first
+FORBIDDEN = (PAD, BOS, UNK)  # tokens that no molecule holds after its first
 
 
 def sample(
@@ -24,12 +24,12 @@ def sample(
     batch: int = 500,
     max_tokens: int | None = None,
 ) -> list[list[int]]:
-    """One molecule for each of `prefixes`: its token ids from [BOS] to [EOS], which is missing where it did not end.
+    """Return one molecule per prefix: its token ids from [BOS] to [EOS], which is missing if it did not end.
 
-    A prefix begins with [BOS]. Logits are divided by `temperature` (0: always the likeliest token); of the tokens, only
-    the `top_k` likeliest are drawn from, and of these the fewest whose probabilities reach `top_p`. `max_tokens`, [BOS]
-    and [EOS] included, is at most and by default what the model's context holds. Every molecule has random numbers of
-    its own, so that `batch` changes speed and memory only.
+    A prefix begins with [BOS]. Logits are divided by `temperature` (0: always the most probable token). Tokens are
+    drawn from the `top_k` most probable ones, and of these from the fewest whose probabilities reach `top_p`.
+    `max_tokens`, including [BOS] and [EOS], is by default and at most what the model's context holds. Every molecule
+    has its own random numbers, so that `batch` changes only speed and memory.
     Raises ChemscaleError for a prefix that leaves no room and for settings out of range.
     """
     longest = model.shape.context + 1  # [EOS] is never an input
@@ -38,8 +38,8 @@ def sample(
     lengths = np.array([len(prefix) for prefix in prefixes])
     if len(lengths) and lengths.max() >= max_tokens:
         raise ChemscaleError(
-            f"prefix of {lengths.max():,} tokens with [BOS]: no room in {max_tokens:,}; "
-            f"right would be at most {max_tokens - 1:,}"
+            f"prefix: {lengths.max():,} tokens with [BOS] leave no room in {max_tokens:,}; use at most "
+            f"{max_tokens - 1:,} tokens"
         )
     random = np.random.default_rng(seed)
     molecules: list[list[int]] = [[]] * len(prefixes)
@@ -59,7 +59,7 @@ def sample(
 def _grow(
     model: ChemGPT, prefixes: Tensor, uniforms: Tensor, temperature: float, top_k: int | None, top_p: float | None
 ) -> Tensor:
-    """Molecules (B, ≤ P+S) from prefixes (B, P) and random numbers (B, S); what follows an [EOS] means nothing."""
+    """Return molecules (B, P+S) from prefixes (B, P) and random numbers (B, S); ignore what follows an [EOS]."""
     device = model.tokens.weight.device
     tokens, uniforms = prefixes.to(device), uniforms.to(device)
     grown = torch.cat([tokens, tokens.new_full(uniforms.shape, PAD)], 1)  # (B, P+S)
@@ -86,14 +86,14 @@ def _grow(
 def next_tokens(
     logits: Tensor, uniforms: Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
-    """Tokens (R,) drawn by `uniforms` (R,) in [0, 1) from logits (R, V); see `sample`.
+    """Return the tokens (R,) drawn by `uniforms` (R,) in [0, 1) from logits (R, V); see `sample`.
 
     top_p is the nucleus sampling of Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020.
     """
-    logits = logits.double().index_fill(1, torch.tensor(NEVER, device=logits.device), -torch.inf)
+    logits = logits.double().index_fill(1, torch.tensor(FORBIDDEN, device=logits.device), -torch.inf)
     if temperature == 0:
         return logits.argmax(1)
-    logits, tokens = (logits / temperature).sort(dim=1, descending=True, stable=True)  # (R, V), likeliest first
+    logits, tokens = (logits / temperature).sort(dim=1, descending=True, stable=True)  # (R, V), most probable first
     if top_k is not None:
         logits[:, top_k:] = -torch.inf
     probabilities = logits.softmax(1)
@@ -106,7 +106,7 @@ def next_tokens(
 
 
 def _batches(lengths: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-    """Places in `lengths` (M,) in batches of equal lengths."""
+    """Yield the indices into `lengths` (M,) in batches of equal lengths."""
     for length in np.unique(lengths):
         places = np.flatnonzero(lengths == length)
         yield from (places[first : first + batch] for first in range(0, len(places), batch))
@@ -119,13 +119,13 @@ def _until_end(tokens: list[int]) -> list[int]:
 def _require_sensible(
     temperature: float, top_k: int | None, top_p: float | None, batch: int, max_tokens: int, longest: int
 ) -> None:
-    right = (
+    limits = (
         ("temperature", temperature, temperature >= 0, "0 or more"),
         ("top-k", top_k, top_k is None or top_k >= 1, "1 or more"),
         ("top-p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1"),
         ("batch", batch, batch >= 1, "1 or more"),
-        ("max-tokens", max_tokens, 3 <= max_tokens <= longest, f"3 to {longest:,}, the model's context and [EOS]"),
+        ("max-tokens", max_tokens, 3 <= max_tokens <= longest, f"3 to {longest:,} (the model's context and [EOS])"),
     )
-    for name, value, fine, what in right:
+    for name, value, fine, what in limits:
         if not fine:
-            raise ChemscaleError(f"{name}: {value:,} is out of range; right would be {what}")
+            raise ChemscaleError(f"{name} = {value:,}: must be {what}")

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import rdkit
-from rdkit import Chem, RDConfig
 from rdkit.rdBase import BlockLogs
 from tblite.interface import TBLiteRuntimeError
 
-from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, resumable_folder
 from chemscale.geometries.langevin import langevin_geometries
 from chemscale.geometries.normal_modes import GeometryError, thermal_geometries
 from chemscale.geometries.writing import Block, write_store
 from chemscale.geometries.xtb import METHOD, single_point
-from chemscale.molecules.reading import layout_of, read_lines
+from chemscale.molecules.embedded import molecules_of
 from chemscale.processes import one_thread, spawn_map
 from chemscale.progress import progress
 
-NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
-ORGANIC = {1, 6, 7, 8}
 DISPLACEMENTS = {"normal_modes": thermal_geometries, "langevin": langevin_geometries}
 # keys of the entry that decide the labels; what else is in it decides how they are split and judged
 DECISIVE = ("conformers", "geometries_per_molecule", "temperature", "displacement", "seed")
@@ -49,56 +45,6 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
     header = write_store(directory, name, entry, _finished(shards, molecules, failures), molecules, failures, facts)
     shutil.rmtree(shards)
     return header
-
-
-def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
-    """SMILES of the entry's molecules, and where they are from.
-
-    They are those of `smiles`, a list, or of the file at `path`, of lines, csv or parquet; without
-    either, `small_molecules`. Each counts once. Raises ChemscaleError where there are none, or not as many as asked.
-    """
-    if "smiles" in entry:
-        given, source = entry["smiles"], "the entry's smiles"
-    elif "path" in entry:
-        path = Path(entry["path"]).expanduser()
-        if not path.is_file():
-            raise ChemscaleError(f"{name}.path: {entry['path']}: no such file (looked for {path.absolute()})")
-        layout = layout_of(path, entry.get("format"), entry.get("column"))
-        if layout.form == "sdf":
-            raise ChemscaleError(f"{name}.path: {path}: SDF; right would be a file of SMILES, lines, csv or parquet")
-        given = [line.text for line in read_lines(path, layout) if line.text]
-        source = path.name
-    else:
-        least, most = entry.get("min_heavy_atoms", 1), entry["max_heavy_atoms"]
-        molecules = small_molecules(most, entry["molecules"], least)
-        if len(molecules) < entry["molecules"]:
-            raise ChemscaleError(
-                f"{name}: {entry['molecules']} molecules asked for, but {NCI.name} has {len(molecules)} of "
-                f"{least} to {most} heavy atoms; ask for fewer or raise max_heavy_atoms"
-            )
-        return molecules, f"RDKit's {NCI.name}"
-    with BlockLogs():
-        readable = [(smiles, Chem.MolFromSmiles(smiles)) for smiles in given]
-    molecules = list(dict.fromkeys(Chem.MolToSmiles(found) if found else smiles for smiles, found in readable))
-    if not molecules:
-        raise ChemscaleError(f"{name}: no molecules in {source}")
-    return molecules[: entry.get("molecules")], source
-
-
-def small_molecules(max_heavy_atoms: int, count: int, min_heavy_atoms: int = 1) -> list[str]:
-    """The first `count` SMILES of neutral closed-shell CHNO molecules of these sizes in RDKit's NCI file.
-
-    Parts of mixtures count as molecules of their own.
-    """
-    found = {}  # a dict for its order
-    with BlockLogs():
-        for line in NCI.read_text().splitlines():
-            whole = Chem.MolFromSmiles(line.split()[0])
-            for molecule in Chem.GetMolFrags(whole, asMols=True) if whole else ():
-                fits = min_heavy_atoms <= molecule.GetNumHeavyAtoms() <= max_heavy_atoms
-                if fits and all(map(_is_plain, molecule.GetAtoms())):
-                    found[Chem.MolToSmiles(molecule)] = None
-    return list(found)[:count]
 
 
 def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
@@ -160,8 +106,3 @@ def _finished(shards: Path, molecules: list[str], failures: list[dict]) -> Itera
         with np.load(_shard(shards, number)) as shard:
             failures += json.loads(shard["failures"].item())
             yield Block(**{key: shard[key] for key in Block._fields if key in shard})
-
-
-def _is_plain(atom: Chem.Atom) -> bool:
-    odd = atom.GetFormalCharge() or atom.GetNumRadicalElectrons() or atom.GetIsotope()
-    return atom.GetAtomicNum() in ORGANIC and not odd

@@ -4,7 +4,6 @@ Blocks are appended to raw arrays on disk as they come. When all are there, the 
 molecules they are of, and the raw arrays are copied in that order, some thousand structures at a time.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from chemscale.files import atomic, fingerprint, sha256, write_json
 from chemscale.geometries.charge_spin import ELECTRONS, NAMED
 from chemscale.geometries.report import as_text, describe
 from chemscale.geometries.store import ARRAYS, flat_index
+from chemscale.molecules.identity import digest, first_occurrences
 
 FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]
 CLOSEST = 0.4  # Å; the shortest bond, of H2, has 0.74 Å
@@ -75,7 +75,8 @@ def write_store(
         raw = _raw(parts)
         total = len(raw["energy"])
         lost = _require_few_failures(directory, name, entry, failures, total)
-        rows = _first_of_equals(raw["digest"])  # (S,)
+        first = first_occurrences(raw["digest"].view(np.uint64).reshape(-1, 2))
+        rows = np.flatnonzero(first == np.arange(total))  # (S,); equal structures in two splits would leak
         order, counts = _split(name, entry, raw["group"][rows])
         report = describe(raw, rows, facts.get("method")) | {
             "not_computed": facts.get("not_computed", 0),
@@ -145,7 +146,7 @@ def _append(parts: Path, blocks: Iterable[Block], groups: list[str], failures: l
             electrons = np.stack([values[key] for key in ELECTRONS], 1).astype(np.int8)  # (K, 2)
             for geometry, own in zip(values["positions"], electrons, strict=True):
                 content = z.tobytes() + geometry.tobytes() + own.tobytes()
-                files["digest"].write(hashlib.blake2b(content, digest_size=16).digest())
+                files["digest"].write(digest(content))
 
 
 def closest_atoms(positions: np.ndarray) -> np.ndarray:
@@ -167,14 +168,6 @@ def _raw(parts: Path) -> dict[str, np.ndarray]:
         of_atoms = key in ("z", "positions", "forces") and path.stat().st_size
         raw[key] = (np.memmap(path, dtype, "r") if of_atoms else np.fromfile(path, dtype)).reshape(shape)
     return raw | {"offsets": np.append(0, np.cumsum(raw["n_atoms"], dtype=np.int64))}
-
-
-def _first_of_equals(digests: np.ndarray) -> np.ndarray:
-    """Places (S,), rising, of the first of each of `digests`: equal structures in two splits would leak."""
-    words = digests.view(np.uint64).reshape(-1, 2)
-    order = np.lexsort((words[:, 1], words[:, 0]))  # stable, so equal ones stay in their order
-    first = np.append(True, (np.diff(words[order], axis=0) != 0).any(1)) if len(words) else np.zeros(0, bool)
-    return np.sort(order[first])
 
 
 def _by_reason(failures: list[dict]) -> dict[str, int]:

@@ -31,7 +31,7 @@ def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
 
 
 def cut(lengths: np.ndarray, batch_tokens: int) -> list[slice]:
-    """Cut consecutive molecules of rising `lengths` (M,) into batches of at most `batch_tokens` tokens, padding included.
+    """Cut molecules of rising `lengths` (M,) into batches of at most `batch_tokens` tokens, padding included.
 
     A molecule longer than that is a batch of its own.
     """
@@ -44,7 +44,7 @@ def cut(lengths: np.ndarray, batch_tokens: int) -> list[slice]:
 
 
 def epoch_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Return the indices into `lengths` (M,), each once, in the batches of one epoch: a function of the arguments alone."""
+    """Return the batches of one epoch as indices into `lengths` (M,), each once: a function of the arguments alone."""
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(lengths))
     pool = max(1, int(BATCHES_PER_POOL * batch_tokens / lengths.mean()))

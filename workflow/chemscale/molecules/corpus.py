@@ -15,7 +15,7 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.encoding import readable
 from chemscale.molecules.reading import PEEKED_RECORDS, Layout, layout_of, read_lines
-from chemscale.molecules.shards import Summary, molecules_of, ordered_tokens, summarise_shards, translate_lines
+from chemscale.molecules.shards import Summary, chosen_molecules, ordered_tokens, summarise_shards, translate_lines
 from chemscale.molecules.store import save_checksums
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
@@ -196,7 +196,7 @@ def _require_disjoint(name: str, shards: list[Path], found: Summary) -> None:
         return
     shown = np.zeros(len(found.first), bool)
     shown[twice[:MAX_EXAMPLES]] = shown[found.first[twice[:MAX_EXAMPLES]]] = True
-    tables = molecules_of(shards, shown, ["line", "split", "smiles"])
+    tables = chosen_molecules(shards, shown, ["line", "split", "smiles"])
     rows = dict(zip(np.flatnonzero(shown), pa.concat_tables(tables).to_pylist(), strict=True))
     examples = []
     for later in twice[:MAX_EXAMPLES]:
@@ -224,7 +224,7 @@ def _write_molecules(path: Path, shards: list[Path], distinct: np.ndarray, order
     """Write SMILES and origin of the distinct molecules in their `order` (N,) to a Parquet file."""
     schema = pa.schema([("smiles", pa.string()), ("origin", pa.string())])
     large = pa.schema([(name, pa.large_string()) for name in schema.names])  # together they can exceed 2 GB
-    tables = (table.replace_schema_metadata().cast(large) for table in molecules_of(shards, distinct, schema.names))
+    tables = (table.replace_schema_metadata().cast(large) for table in chosen_molecules(shards, distinct, schema.names))
     molecules = pa.concat_tables(tables).combine_chunks()
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for first in range(0, len(order), ROW_GROUP):

@@ -27,17 +27,15 @@ def translate(texts: list[str], max_tokens: int, sdf: bool = False) -> list[Tran
     # All of RDKit's work comes before all of selfies': alternating between them takes a fifth longer, because each
     # drives the other out of the processor's caches.
     with BlockLogs():
-        read = [_canonical_smiles(text, sdf) for text in texts]
+        read = [canonical_smiles(text, sdf) for text in texts]
     translated = []
     for text, (smiles, reason) in zip(texts, read, strict=True):
-        encoded = None
-        if reason is None:
-            encoded = to_selfies(smiles)
-            if encoded is None:
-                reason = "not encodable in SELFIES"
-            elif selfies.len_selfies(encoded) + 2 > max_tokens:
-                reason = f"longer than {max_tokens} tokens"
-        translated.append(Translated(smiles, encoded, None) if reason is None else Translated(text, "", reason))
+        encoded = "" if reason else to_selfies(smiles)
+        if encoded is None:
+            reason = "not encodable in SELFIES"
+        elif selfies.len_selfies(encoded) + 2 > max_tokens:
+            reason = f"longer than {max_tokens} tokens"
+        translated.append(Translated(text, "", reason) if reason else Translated(smiles, encoded or "", None))
     return translated
 
 
@@ -46,6 +44,21 @@ def readable(text: str, sdf: bool = False) -> bool:
     with BlockLogs():
         molecule = Chem.MolFromMolBlock(text) if sdf else Chem.MolFromSmiles(text.strip())
     return molecule is not None and molecule.GetNumAtoms() > 0
+
+
+def canonical_smiles(text: str, sdf: bool = False) -> tuple[str, str | None]:
+    """Return the canonical SMILES, or why there is none."""
+    if not text:
+        return "", "empty"
+    if sdf:
+        molecule = Chem.MolFromMolBlock(text)
+        if molecule is None:
+            return "", "unreadable SDF record"
+        text = Chem.MolToSmiles(molecule)  # from here on treated like all SMILES
+    molecule = Chem.MolFromSmiles(text)
+    if molecule is None:
+        return "", "unreadable SMILES"
+    return Chem.MolToSmiles(molecule), None
 
 
 def to_selfies(smiles: str) -> str | None:
@@ -74,18 +87,3 @@ def tokenise(strings: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     encoded = split.values.dictionary_encode()
     ids = encoded.indices.to_numpy().astype(np.uint16)
     return ids, split.offsets.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
-
-
-def _canonical_smiles(text: str, sdf: bool) -> tuple[str, str | None]:
-    """Return the canonical SMILES, or why there is none."""
-    if not text:
-        return "", "empty"
-    if sdf:
-        molecule = Chem.MolFromMolBlock(text)
-        if molecule is None:
-            return "", "unreadable SDF record"
-        text = Chem.MolToSmiles(molecule)  # from here on treated like all SMILES
-    molecule = Chem.MolFromSmiles(text)
-    if molecule is None:
-        return "", "unreadable SMILES"
-    return Chem.MolToSmiles(molecule), None

@@ -55,8 +55,8 @@ def layout_of(
         form = form or FORMATS.get(PurePath(name).suffix.lower())
         if form not in FORMATS.values():
             raise ChemscaleError(
-                f"{path}: cannot infer the format from the suffix of {name!r}; use one of {', '.join(FORMATS)} (also in "
-                f".gz or .zip), or set `format` to one of {', '.join(dict.fromkeys(FORMATS.values()))}"
+                f"{path}: cannot infer the format from the suffix of {name!r}; use one of {', '.join(FORMATS)} (also "
+                f"in .gz or .zip), or set `format` to one of {', '.join(dict.fromkeys(FORMATS.values()))}"
             )
         if form in ("lines", "sdf"):
             if column or split_column:
@@ -207,7 +207,9 @@ def _open(path: Path) -> Iterator[tuple[BinaryIO, str]]:
         with zipfile.ZipFile(path) as archive:
             files = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
             if len(files) != 1:
-                raise ChemscaleError(f"{path}: contains {len(files)} files; expected exactly one: {', '.join(files[:5])}")
+                raise ChemscaleError(
+                    f"{path}: contains {len(files)} files, expected exactly one: {', '.join(files[:5])}"
+                )
             with archive.open(files[0]) as file:
                 yield file, files[0]
     else:

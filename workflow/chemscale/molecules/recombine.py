@@ -1,4 +1,4 @@
-"""New molecules out of known ones: each cut once at a BRICS bond, two halves of different molecules joined."""
+"""Make new molecules from known ones: cut each once at a BRICS bond, and join two halves of different molecules."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -15,27 +15,27 @@ from chemscale.progress import progress
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS_PER_MOLECULE = 20
-DOUBLE = "7"  # the one environment at the end of a double bond; all others are at single ones
+DOUBLE_BOND = "7"  # the only environment at the end of a double bond; all others are at single bonds
 
 
 class Half(NamedTuple):
-    """What is on one side of a cut bond."""
+    """One side of a cut bond."""
 
-    environment: str  # BRICS's number of the kind of atom at the cut
+    environment: str  # BRICS's number of the type of atom at the cut
     smiles: str  # with `[*:1]` in place of the other side
     origin: str  # of the molecule it is a half of
 
 
 def recombine(parents: Iterable[tuple[str, str]], count: int, seed: int) -> Iterator[tuple[str, str]]:
-    """`count` distinct canonical SMILES that no parent (SMILES, origin) has, each with both origins, `a+b`.
+    """Yield `count` distinct canonical SMILES that no parent (SMILES, origin) has, each with both origins, `a+b`.
 
     Two halves are joined where BRICS would cut (Degen et al., ChemMedChem 3, 1503 (2008), table 1). One cut and one
-    join keep the distribution of sizes; RDKit's BRICSBuild goes depth first, so all it yields first has one core.
-    Raises ChemscaleError if the parents do not have that many children.
+    join keep the distribution of sizes; RDKit's BRICSBuild works depth first, so that its first results share one core.
+    Raises ChemscaleError if the parents do not yield as many.
     """
     halves, taken = _cut(parents)
     if not halves:
-        raise ChemscaleError("recombined: no molecule has a bond that BRICS cuts; take other parents")
+        raise ChemscaleError("recombined: no molecule has a bond that BRICS cuts; use other `files`")
     partners = _partners(halves)
     generator = np.random.default_rng(seed)
     made = attempts = 0
@@ -43,8 +43,8 @@ def recombine(parents: Iterable[tuple[str, str]], count: int, seed: int) -> Iter
         while made < count:
             if attempts == ATTEMPTS_PER_MOLECULE * count:
                 raise ChemscaleError(
-                    f"recombined: only {made:,} new molecules of the {count:,} asked for in {attempts:,} attempts; "
-                    "lower `count` or take more parents"
+                    f"recombined.count = {count:,}: only {made:,} new molecules found in {attempts:,} attempts; "
+                    "lower `count` or name more `files`"
                 )
             attempts += 1
             one = halves[generator.integers(len(halves))]
@@ -60,7 +60,7 @@ def recombine(parents: Iterable[tuple[str, str]], count: int, seed: int) -> Iter
 
 
 def _cut(parents: Iterable[tuple[str, str]]) -> tuple[list[Half], set[str]]:
-    """All halves of all parents, and the parents' canonical SMILES."""
+    """Return all halves of all parents, and the parents' canonical SMILES."""
     halves, known = [], set()
     for smiles, origin in parents:
         with BlockLogs():
@@ -76,7 +76,7 @@ def _cut(parents: Iterable[tuple[str, str]]) -> tuple[list[Half], set[str]]:
 
 def _halves(molecule: Chem.Mol, origin: str) -> Iterator[Half]:
     for bond in BRICS.FindBRICSBonds(molecule):
-        if DOUBLE in bond[1]:
+        if DOUBLE_BOND in bond[1]:
             continue
         for piece in Chem.GetMolFrags(BRICS.BreakBRICSBonds(molecule, [bond]), asMols=True):
             # RDKit leaves a dummy atom whose isotope is the environment of the atom it sits on
@@ -88,7 +88,7 @@ def _halves(molecule: Chem.Mol, origin: str) -> Iterator[Half]:
 
 
 def _partners(halves: list[Half]) -> dict[str, np.ndarray]:
-    """For each environment, the places of the halves that may be joined to it."""
+    """Return for each environment the indices of the halves that may be joined to it."""
     pairs = {pair for rules in BRICS.reactionDefs for one, other, _ in rules for pair in ((one, other), (other, one))}
     environments = np.array([half.environment for half in halves])
     return {
@@ -98,9 +98,9 @@ def _partners(halves: list[Half]) -> dict[str, np.ndarray]:
 
 
 def _join(one: str, other: str) -> str | None:
-    """Canonical SMILES of two halves put together; None if that is no molecule."""
+    """Return the canonical SMILES of two joined halves; None if they make no molecule."""
     with BlockLogs():
         joined = Chem.molzip(Chem.MolFromSmiles(f"{one}.{other}"))
-        # written and read once more: what a reader of the file makes of it is what counts
+        # written and read once more, as a reader of the file would do
         molecule = Chem.MolFromSmiles(Chem.MolToSmiles(joined))
     return None if molecule is None else Chem.MolToSmiles(molecule)

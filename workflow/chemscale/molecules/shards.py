@@ -131,7 +131,7 @@ def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], fail
     return Summary(first, lengths[:end], own_split[:end], dict(reasons.most_common()))
 
 
-def molecules_of(shards: list[Path], chosen: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
+def chosen_molecules(shards: list[Path], chosen: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
     """Yield from each shard the `columns` of its `chosen` molecules; `chosen` (M,) bool counts those of all shards."""
     end = 0
     for shard in shards:
@@ -151,7 +151,7 @@ def ordered_tokens(shards: list[Path], distinct: np.ndarray, starts: np.ndarray,
     ids: dict[str, int] = {}
     done = 0
     with progress(len(starts), "order", "molecules") as tick:
-        for table in molecules_of(shards, distinct, ["tokens"]):
+        for table in chosen_molecules(shards, distinct, ["tokens"]):
             symbols = table.schema.metadata[b"symbols"].decode().split()
             of_shard = np.array([ids.setdefault(symbol, len(ids)) for symbol in symbols], np.uint16)
             molecules = table["tokens"].combine_chunks()

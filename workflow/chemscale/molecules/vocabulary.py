@@ -29,7 +29,7 @@ def symbols_of(tokens: Iterable[int], vocabulary: list[str]) -> list[str]:
 
 
 def unigram_entropy(train: np.ndarray, other: np.ndarray) -> float:
-    """Return the cross-entropy in nats per token of the token counts `other` (V,) under the frequencies of `train` (V,).
+    """Return the cross-entropy in nats per token of the counts `other` (V,) under the frequencies of `train` (V,).
 
     It is the loss of a model that knows how frequent symbols are and nothing else: the baseline of the loss. One is
     added to every count of `train`, so that a symbol it lacks costs much, but not infinitely much.

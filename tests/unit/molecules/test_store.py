@@ -7,7 +7,7 @@ from helpers.small_corpora import ALKANES, made
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json, sha256, write_json
-from chemscale.molecules import integrity
+from chemscale.molecules import store
 from chemscale.molecules.corpus import encode
 from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import SPECIAL
@@ -23,7 +23,7 @@ def test_an_altered_raw_file_is_refused_with_both_hashes(tmp_path):
     # what was made of the old file is not left to be taken for what the new one gives
     assert not (tmp_path / "corpus.json").exists()
     raw.unlink()
-    with pytest.raises(ChemscaleError, match=f"own.smi: gone; it had sha256 {right}"):
+    with pytest.raises(ChemscaleError, match=f"own.smi: no such file; its sha256 was {right}"):
         encode(tmp_path)
 
 
@@ -39,7 +39,7 @@ def test_a_truncated_array_is_refused(tmp_path, file):
 def test_parts_of_different_stores_do_not_open_together(tmp_path):
     made(tmp_path / "a", ALKANES)
     made(tmp_path / "b", [*ALKANES, "CCO"])
-    for file, message in [("tokens.npy", "damaged or altered"), ("vocabulary.json", "another vocabulary than")]:
+    for file, message in [("tokens.npy", "damaged or altered"), ("vocabulary.json", "not the vocabulary")]:
         kept = (tmp_path / "a" / file).read_bytes()
         (tmp_path / "a" / file).write_bytes((tmp_path / "b" / file).read_bytes())
         with pytest.raises(ChemscaleError, match=message):
@@ -60,7 +60,7 @@ def test_another_selfies_spells_differently(tmp_path):
     write_json(tmp_path / "corpus.json", header | {"versions": {"selfies": f"{major}.{minor}.{int(patch) + 1}"}})
     assert open_corpus(tmp_path).header["versions"]["selfies"] != version("selfies")
     write_json(tmp_path / "corpus.json", header | {"versions": {"selfies": "1.0.4"}})
-    with pytest.raises(ChemscaleError, match=r"made with selfies 1\.0\.4, but .* spelt differently now: encode"):
+    with pytest.raises(ChemscaleError, match=r"made with selfies 1\.0\.4, but .* spell molecules differently; encode"):
         open_corpus(tmp_path)
 
 
@@ -68,18 +68,16 @@ def test_another_vocabulary_is_refused_although_it_is_whole(tmp_path):
     made(tmp_path, ALKANES)
     other = [*SPECIAL, "[N]"]
     write_json(tmp_path / "vocabulary.json", {"symbols": other, "sha256": fingerprint(other)})
-    with pytest.raises(ChemscaleError, match=r"vocabulary\.json: another vocabulary than the tokens were made with"):
+    with pytest.raises(ChemscaleError, match=r"vocabulary\.json: not the vocabulary that the tokens were made with"):
         open_corpus(tmp_path)
 
 
 def test_large_files_are_hashed_once_and_after_every_change(tmp_path, monkeypatch):
     hashed = []
-    monkeypatch.setattr(integrity, "ALWAYS_HASHED", 500)  # bytes; offsets.npy has 456, tokens.npy 1928
+    monkeypatch.setattr(store, "ALWAYS_HASHED", 500)  # bytes; offsets.npy has 456, tokens.npy 1928
     made(tmp_path, ALKANES)
-    require = integrity.require_unaltered
-    monkeypatch.setattr(
-        integrity, "require_unaltered", lambda d, hashes: hashed.append(set(hashes)) or require(d, hashes)
-    )
+    require = store.require_unaltered
+    monkeypatch.setattr(store, "require_unaltered", lambda d, hashes: hashed.append(set(hashes)) or require(d, hashes))
     open_corpus(tmp_path)
     (tmp_path / "checked.json").unlink()
     open_corpus(tmp_path)
