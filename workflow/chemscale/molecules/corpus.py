@@ -14,8 +14,8 @@ import rdkit
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.encoding import readable
-from chemscale.molecules.reading import PEEKED_RECORDS, Layout, layout_of, read_lines
-from chemscale.molecules.shards import Summary, chosen_molecules, ordered_tokens, summarise_shards, translate_lines
+from chemscale.molecules.reading import PEEKED_RECORDS, Layout, Line, layout_of, read_lines
+from chemscale.molecules.shards import Summary, chosen_molecules, ordered_column, summarise_shards, translate_lines
 from chemscale.molecules.store import save_checksums
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
@@ -54,10 +54,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
 
     distinct = found.distinct
     counts, order = assign_splits(name, entry, found.own_split[distinct])
-    offsets = np.append(0, np.cumsum(found.lengths[distinct][order], dtype=np.int64))
-    starts = np.empty(len(order), np.int64)  # of the distinct molecules in the order of the file
-    starts[order] = offsets[:-1]
-    tokens, symbols = ordered_tokens(shards, distinct, starts, int(offsets[-1]))
+    tokens, offsets, symbols = ordered_column(shards, "tokens", distinct, order)
     ends = offsets[np.cumsum(list(counts.values()))]  # of each split
     met = {
         split: _occurrences(tokens[first:last], len(symbols))
@@ -68,11 +65,11 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     final = np.array([ids.get(symbol, UNK) for symbol in symbols], tokens.dtype)
     for block in _blocks(tokens):
         block[:] = final[block]
-    for array in ("tokens", "offsets"):
-        with atomic(directory / f"{array}.npy") as temporary:
-            np.save(temporary, {"tokens": tokens, "offsets": offsets}[array])
-    total_tokens = len(tokens)
-    del tokens, starts
+    with atomic(directory / "tokens.npy") as temporary:
+        np.save(temporary, tokens)
+    del tokens, block
+    with atomic(directory / "offsets.npy") as temporary:
+        np.save(temporary, offsets)
     _write_molecules(directory / "molecules.parquet", shards, distinct, order)
     write_vocabulary(directory / "vocabulary.json", vocabulary)
 
@@ -89,7 +86,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
         "duplicates": int((~distinct).sum()),
         "failures": {"total": sum(found.reasons.values()), "reasons": found.reasons},
         "max_tokens": entry["max_tokens"],
-        **_statistics(counts, total_tokens, vocabulary, occurrences),
+        **_statistics(counts, int(offsets[-1]), vocabulary, occurrences),
     }
     header["sha256"] = {file: sha256(directory / file) for file in ("tokens.npy", "offsets.npy", "vocabulary.json")}
     header["fingerprint"] = fingerprint([header["sha256"], header["molecules"]])
@@ -150,7 +147,8 @@ def _require_same(raw: Path, expected: str) -> None:
 def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
     """Return the number of records; raise ChemscaleError early if the file is damaged, empty or of something else."""
     known = set(entry["splits"].values()) if "splits" in entry else {""}
-    first, lines = [], 0
+    first: list[Line] = []
+    lines = 0
     for line in read_lines(raw, layout):
         lines += 1
         if line.split not in known:
@@ -223,12 +221,15 @@ def _occurrences(tokens: np.ndarray, symbols: int) -> np.ndarray:
 def _write_molecules(path: Path, shards: list[Path], distinct: np.ndarray, order: np.ndarray) -> None:
     """Write SMILES and origin of the distinct molecules in their `order` (N,) to a Parquet file."""
     schema = pa.schema([("smiles", pa.string()), ("origin", pa.string())])
-    large = pa.schema([(name, pa.large_string()) for name in schema.names])  # together they can exceed 2 GB
-    tables = (table.replace_schema_metadata().cast(large) for table in chosen_molecules(shards, distinct, schema.names))
-    molecules = pa.concat_tables(tables).combine_chunks()
+    columns = []
+    for name in schema.names:
+        values, offsets, _ = ordered_column(shards, name, distinct, order)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+        columns.append(pa.Array.from_buffers(pa.large_string(), len(order), buffers))
+    molecules = pa.table(columns, schema.names)
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for first in range(0, len(order), ROW_GROUP):
-            writer.write_table(molecules.take(pa.array(order[first : first + ROW_GROUP])).cast(schema))
+            writer.write_table(molecules.slice(first, ROW_GROUP).cast(schema))
 
 
 def _statistics(counts: dict[str, int], stored: int, vocabulary: list[str], occurrences: dict[str, np.ndarray]) -> dict:

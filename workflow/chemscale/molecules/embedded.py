@@ -29,7 +29,7 @@ def small_molecules(max_heavy_atoms: int, count: int, min_heavy_atoms: int = 1) 
 
     The components of a mixture count as molecules of their own.
     """
-    found = {}  # a dict for its order
+    found: dict[str, None] = {}  # a dict for its order
     with BlockLogs():
         for smiles, _ in embedded_molecules(["nci"]):
             mixture = Chem.MolFromSmiles(smiles)

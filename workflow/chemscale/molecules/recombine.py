@@ -61,7 +61,8 @@ def recombine(parents: Iterable[tuple[str, str]], count: int, seed: int) -> Iter
 
 def _cut(parents: Iterable[tuple[str, str]]) -> tuple[list[Half], set[str]]:
     """Return all halves of all parents, and the parents' canonical SMILES."""
-    halves, known = [], set()
+    halves: list[Half] = []
+    known: set[str] = set()
     for smiles, origin in parents:
         with BlockLogs():
             molecule = Chem.MolFromSmiles(smiles)

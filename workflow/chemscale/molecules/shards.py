@@ -42,7 +42,6 @@ class Summary(NamedTuple):
     """What the shards hold: of M molecules, including duplicates, in the order of the file."""
 
     first: np.ndarray  # (M,) int64, index of the first molecule equal to it
-    lengths: np.ndarray  # (M,) int32, tokens including [BOS] and [EOS]
     own_split: np.ndarray  # (M,) uint8, index into the splits that the entry names; 0 if it names none
     reasons: dict[str, int]  # number of lines refused for each reason, most frequent first
 
@@ -111,12 +110,12 @@ def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], fail
     """
     own = pa.array(splits or [""])
     digests = np.empty((total, 2), np.uint64)
-    lengths, own_split = np.empty(total, np.int32), np.empty(total, np.uint8)
+    own_split = np.empty(total, np.uint8)
     end = 0
     reasons: Counter = Counter()
     with atomic(failures) as temporary, pq.ParquetWriter(temporary, FAILURES) as writer:
         for shard in shards:
-            table = feather.read_table(shard, ["line", "split", "smiles", "reason", "digest", "tokens"])
+            table = feather.read_table(shard, ["line", "split", "smiles", "reason", "digest"])
             refused = table.filter(pc.is_valid(table["reason"])).select(FAILURES.names)
             if refused.num_rows:
                 writer.write_table(refused.replace_schema_metadata())
@@ -124,11 +123,10 @@ def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], fail
             molecules = table.filter(pc.is_null(table["reason"])).combine_chunks()
             part = slice(end, end + molecules.num_rows)
             digests[part] = np.frombuffer(b"".join(molecules["digest"].to_pylist()), np.uint64).reshape(-1, 2)
-            lengths[part] = pc.list_value_length(molecules["tokens"])
             own_split[part] = pc.index_in(molecules["split"], own)
             end = part.stop
     first = first_occurrences(digests[:end])
-    return Summary(first, lengths[:end], own_split[:end], dict(reasons.most_common()))
+    return Summary(first, own_split[:end], dict(reasons.most_common()))
 
 
 def chosen_molecules(shards: list[Path], chosen: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
@@ -141,24 +139,40 @@ def chosen_molecules(shards: list[Path], chosen: np.ndarray, columns: list[str])
         yield table.filter(pa.array(chosen[end - table.num_rows : end])).combine_chunks()
 
 
-def ordered_tokens(shards: list[Path], distinct: np.ndarray, starts: np.ndarray, total: int) -> tuple:
-    """Return the tokens (total,) uint16 of the `distinct` molecules, each from its `starts` on, and their symbols.
+def ordered_column(
+    shards: list[Path], column: str, distinct: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return a column of the `distinct` molecules in their final `order` (N,): values (T,) and offsets (N+1,) int64.
 
-    A token is an index into the symbols, which are numbered as they are met. `distinct` (M,) bool refers to all
-    molecules of the shards, `starts` (N,) to the distinct ones.
+    Molecule n has the values offsets[n] to offsets[n+1]. The values of texts are their bytes; those of `tokens` are
+    indices into the symbols that are returned too, numbered as they are met. No column is in memory twice.
     """
-    tokens = np.empty(total, np.uint16)
+    lengths = np.concatenate([part[1] for part in _parts(shards, column, distinct)])  # (N,)
+    offsets = np.append(0, np.cumsum(lengths[order], dtype=np.int64))
+    starts = np.empty(len(order), np.int64)  # in the final order, of the molecules in the order of the file
+    starts[order] = offsets[:-1]
+    values = np.empty(offsets[-1], np.uint16 if column == "tokens" else np.uint8)
     ids: dict[str, int] = {}
     done = 0
-    with progress(len(starts), "order", "molecules") as tick:
-        for table in chosen_molecules(shards, distinct, ["tokens"]):
-            symbols = table.schema.metadata[b"symbols"].decode().split()
-            of_shard = np.array([ids.setdefault(symbol, len(ids)) for symbol in symbols], np.uint16)
-            molecules = table["tokens"].combine_chunks()
-            lengths = np.diff(molecules.offsets.to_numpy())  # (n,)
+    with progress(len(order), f"order {column}", "molecules") as tick:
+        for part, lengths, symbols in _parts(shards, column, distinct):
+            if symbols:
+                part = np.array([ids.setdefault(symbol, len(ids)) for symbol in symbols], values.dtype)[part]
             shift = starts[done : done + len(lengths)] - (np.cumsum(lengths) - lengths)  # (n,)
-            values = molecules.flatten().to_numpy()  # (t,)
-            tokens[np.repeat(shift, lengths) + np.arange(len(values))] = of_shard[values]
+            values[np.repeat(shift, lengths) + np.arange(len(part))] = part
             done += len(lengths)
             tick(len(lengths))
-    return tokens, list(ids)
+    return values, offsets, list(ids)
+
+
+def _parts(shards: list[Path], column: str, distinct: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """Yield from each shard the values (t,) of its distinct molecules, their lengths (n,), and symbols for tokens."""
+    for table in chosen_molecules(shards, distinct, [column]):
+        array = table[column].combine_chunks()
+        if column == "tokens":
+            symbols = table.schema.metadata[b"symbols"].decode().split()
+            yield array.flatten().to_numpy(), np.diff(array.offsets.to_numpy()), symbols
+        elif len(array):
+            _, offsets, data = array.buffers()
+            offsets = np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1]
+            yield np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]], np.diff(offsets), []
