@@ -5,7 +5,7 @@ import torch
 from ase.build import molecule as ase_molecule
 
 from chemscale.geometries import keys
-from chemscale.geometries.neighbours import pairs
+from chemscale.geometries.batches import pairs
 from chemscale.models.potentials import energy_and_forces
 
 CUTOFF = 4.0  # Å

@@ -9,7 +9,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from chemscale.geometries.store import open_geometries
-from chemscale.geometries.unit_checks import TOTAL
+from chemscale.geometries.unit_ratios import TOTAL
 
 ENTRY = {
     "format": "ani1x",

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from chemscale.geometries import keys
-from chemscale.geometries.batches import GeometryBatches, cut, epoch_batches, evaluation_batches, gather
-from chemscale.geometries.neighbours import pairs
+from chemscale.geometries.batches import GeometryBatches, batch_slices, epoch_batches, evaluation_batches, gather, pairs
+from chemscale.geometries.raw_arrays import Block
 from chemscale.geometries.references import fit_references
 from chemscale.geometries.store import open_geometries
-from chemscale.geometries.writing import Block, write_store
+from chemscale.geometries.writing import write_store
 
 SIZES = [1, 7, 2, 12, 5]
 CUTOFF = 2.5
@@ -76,8 +76,8 @@ def test_gather_holds_the_stored_structures_in_order(geometries):
 
 
 def test_cut_fills_batches_up_to_the_budget():
-    assert cut(np.array([3, 3, 3, 9, 1, 1]), 7) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
-    assert cut(np.array([], int), 7) == []
+    assert batch_slices(np.array([3, 3, 3, 9, 1, 1]), 7) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
+    assert batch_slices(np.array([], int), 7) == []
 
 
 @pytest.mark.parametrize("budget", [1, 13, 40, 10_000])

@@ -107,9 +107,9 @@ def test_an_archive_has_a_charge_for_all_or_one_for_each(tmp_path):
     made = [ingest("md", entry, tmp_path / name, tmp_path / "store") for name in ("all.npz", "each.npz", "all.tar")]
     assert len({header["fingerprint"] for header in made}) == 1
     assert made[0]["structures_with_charge"] == 30 and made[0]["structures_with_unpaired"] == 0
-    with pytest.raises(ChemscaleError, match=r"wrong\.npz/q has 29 numbers, expected 30 or 1"):
+    with pytest.raises(ChemscaleError, match=r"wrong\.npz/q: 29 numbers; expected 30, one per structure, or 1 for all"):
         ingest("md", entry, tmp_path / "wrong.npz", tmp_path / "store")
-    with pytest.raises(ChemscaleError, match="has no charge 'p'; it has z, R, E, F, q"):
+    with pytest.raises(ChemscaleError, match="charge = 'p': not found; choose one of z, R, E, F, q"):
         ingest("md", entry | {"charge": "p"}, tmp_path / "all.npz", tmp_path / "store")
 
 
@@ -159,19 +159,19 @@ def test_simulations_start_from_neutral_molecules_alone(tmp_path):
     lowest = neutral[[geometries.energy[neutral].argmin()]]
     np.testing.assert_array_equal(start, geometries.positions[geometries.atoms(lowest)].ravel())
     ions = dataclasses.replace(geometries, charge=np.ones_like(geometries.charge))
-    with pytest.raises(ChemscaleError, match="no neutral closed-shell molecules in split 'unseen'"):
+    with pytest.raises(ChemscaleError, match="split 'unseen' has no neutral closed-shell molecules"):
         write_minima(ions, 5, 0, tmp_path / "minima.parquet")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"spin_is": "unpaired"}, r"frame 0: 10 electrons cannot have 1 unpaired; right may be spin_is: multiplicity"),
-        ({"charge": None}, r"frame 0: 10 electrons cannot have 1 unpaired; .* or the name of the charges in `charge`"),
-        ({"charge": "total"}, r"frame 0 has no charge 'total'; it has .*q, multiplicity"),
-        ({"charge": "name"}, r"frame 0/name is no number; right would be the total charge"),
-        ({"charge": "energy"}, r"frame 0: a charge of -1\d+\.?\d*; right would be a whole number"),
-        ({"spin_is": "multiplet"}, r"spin_is 'multiplet' is not known; it may be unpaired, multiplicity"),
+        ({"spin_is": "unpaired"}, r"frame 0: 1 of 10 electrons cannot be unpaired; try spin_is: multiplicity"),
+        ({"charge": None}, r"frame 0: 1 of 10 electrons cannot be unpaired; .* or name the charges in `charge`"),
+        ({"charge": "total"}, r"frame 0: charge = 'total': not found; choose one of .*q, multiplicity"),
+        ({"charge": "name"}, r"frame 0/name: not a number; charge must name the total charge"),
+        ({"charge": "energy"}, r"frame 0: charge = -1\d+\.?\d*: must be an integer"),
+        ({"spin_is": "multiplet"}, r"ions\.spin_is = 'multiplet': unknown; choose one of unpaired, multiplicity"),
     ],
 )
 def test_charges_and_spins_that_cannot_be(tmp_path, change, said):
@@ -184,7 +184,7 @@ def test_charges_and_spins_that_cannot_be(tmp_path, change, said):
 def test_a_charge_that_the_entry_does_not_name_is_no_neutral_molecule(tmp_path):
     path, own = asedb_of_ions(tmp_path / "file")
     del own["charge"], own["spin"], own["spin_is"]
-    with pytest.raises(ChemscaleError, match="row 2 has a charge of 1, and the entry would make it neutral"):
+    with pytest.raises(ChemscaleError, match="row 2: charge = 1: the entry would make the molecule neutral"):
         ingest("ions", ENTRY | own, path, tmp_path / "store")
     path, own = asedb(tmp_path / "neutral")
     assert ingest("mine", ENTRY | own, path, tmp_path / "store")["structures"]["total"] == 60
@@ -242,5 +242,5 @@ def test_spookynet_learns_what_a_charge_costs_and_ase_gets_it(
     atoms = ase.Atoms(
         "OH2", MOLECULES["H2O"][1], info={"charge": 1}, calculator=PotentialCalculator(trained_potential[1])
     )
-    with pytest.raises(ChemscaleError, match="charge 1: the potential was trained on neutral closed-shell ones"):
+    with pytest.raises(ChemscaleError, match="charge = 1: the potential was trained on neutral closed-shell molecules"):
         atoms.get_potential_energy()

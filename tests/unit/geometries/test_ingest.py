@@ -1,7 +1,9 @@
 """Files of geometries in every format, and what may be wrong with them."""
 
 import json
+import sys
 import tarfile
+from types import SimpleNamespace
 
 import ase.units as units
 import h5py
@@ -22,7 +24,8 @@ from helpers.spring_molecules import (
 )
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.formats import FORMATS
+from chemscale.geometries.formats import FORMATS, Format
+from chemscale.geometries.formats.block import Labelled
 from chemscale.geometries.ingest import ingest
 from chemscale.geometries.store import open_geometries
 
@@ -89,20 +92,20 @@ def test_blocks_of_bounded_size_make_the_same_store(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"forces_are": "gradient"}, "work -.*right may be forces_are: forces\\."),
-        ({"forces_unit": "hartree/bohr"}, "work 0.5.*right may be forces_unit: hartree/angstrom\\."),
-        ({"forces_unit": "eV/angstrom"}, "work 27.*right may be forces_unit: hartree/angstrom\\."),
-        ({"length_unit": "bohr"}, "distance 0.5.*right may be length_unit: angstrom\\."),
-        ({"energy_unit": "kcal/mol"}, "work 0.00.*total 0.00.*right may be energy_unit: hartree\\."),
+        ({"forces_are": "gradient"}, "work -.*try forces_are: forces \\("),
+        ({"forces_unit": "hartree/bohr"}, "work 0.5.*try forces_unit: hartree/angstrom \\("),
+        ({"forces_unit": "eV/angstrom"}, "work 27.*try forces_unit: hartree/angstrom \\("),
+        ({"length_unit": "bohr"}, "distance 0.5.*try length_unit: angstrom \\("),
+        ({"energy_unit": "kcal/mol"}, "work 0.00.*total 0.00.*try energy_unit: hartree \\("),
         (
             {"energy_unit": "eV", "forces_unit": "eV/angstrom"},
-            "stiffness 0.03.*right may be energy_unit: hartree with forces_unit: hartree/angstrom\\.",
+            "stiffness 0.03.*try energy_unit: hartree with forces_unit: hartree/angstrom \\(",
         ),
     ],
 )
 def test_flags_that_cannot_be_are_refused_with_those_that_can(tmp_path, flags, said):
     path, _ = ani(tmp_path / "ani.h5")
-    with pytest.raises(ChemscaleError, match=f"mine: .*ani.h5: .* cannot be: .*{said}"):
+    with pytest.raises(ChemscaleError, match=f"mine: .*ani.h5: .*: inconsistent with the data, .*{said}"):
         ingest("mine", ENTRY | flags, path, tmp_path / "store")
     assert not (tmp_path / "store" / "geometries.json").exists() and not (tmp_path / "store" / "parts").exists()
     assert json.loads((tmp_path / "store" / "sanity.json").read_text())["structures"] == 60
@@ -113,13 +116,13 @@ def test_labels_that_do_not_belong_to_the_geometries(tmp_path):
     with h5py.File(path, "a") as file:
         for name in MOLECULES:
             file[name]["f"][:] = np.abs(file[name]["f"][:]) * np.sign(file[name]["coordinates"][:])
-    with pytest.raises(ChemscaleError, match="no other units or sign would put that right"):
+    with pytest.raises(ChemscaleError, match="no other units or sign would agree; check the labels"):
         ingest("mine", ENTRY, path, tmp_path / "store")
 
 
 def test_a_unit_the_file_states_itself(tmp_path):
     path, own = spice(tmp_path / "spice.h5")
-    message = "CH4: the file says conformations is in bohr, the entry's length_unit is angstrom"
+    message = "CH4: length_unit = angstrom: the file states bohr for conformations"
     with pytest.raises(ChemscaleError, match=message):
         ingest("mine", ENTRY | own | {"length_unit": "angstrom"}, path, tmp_path / "store")
 
@@ -148,7 +151,7 @@ def test_overlapping_atoms_and_lost_positions_are_refused_and_kept_with_the_reas
         ("CH4", 3, "atoms closer than 0.4 Å"),
         ("H2O", 7, "positions not finite"),
     ]
-    with pytest.raises(ChemscaleError, match=r"2 of 60 geometries failed, more than max_failure_share 0.01"):
+    with pytest.raises(ChemscaleError, match=r"max_failure_share = 0.01: 2 of 60 geometries failed: .*; see"):
         ingest("mine", ENTRY | {"max_failure_share": 0.01}, path, tmp_path / "store")
 
 
@@ -163,3 +166,19 @@ def test_equal_geometries_are_kept_once(tmp_path):
     after = ingest("mine", ENTRY, path, tmp_path / "after")
     assert after["duplicates"] == 5 and after["structures"]["total"] == 60
     assert after["fingerprint"] == before["fingerprint"]
+
+
+def read_text(path, entry):
+    """The reader of a format that lies outside the package: one water molecule per line of nine coordinates in Å."""
+    positions = np.loadtxt(path).reshape(-1, 3, 3)
+    count = len(positions)
+    yield Labelled(springs("H2O", 1)[0], positions, np.zeros(count), np.zeros((count, 3, 3)), ["O"] * count, str(path))
+
+
+def test_a_format_is_a_reader_and_a_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(FORMATS, "text", Format("text", f"{__name__}:read_text", "coordinates of water", "all"))
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(read_text=read_text))
+    np.savetxt(tmp_path / "water.txt", springs("H2O", 20)[1].reshape(20, 9))
+    entry = ENTRY | {"format": "text", "unseen_molecules": 0}
+    header = ingest("water", entry, tmp_path / "water.txt", tmp_path / "store")
+    assert header["structures"]["total"] == 20 and header["elements"] == ["H", "O"]

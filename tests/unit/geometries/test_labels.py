@@ -16,7 +16,7 @@ from tblite.interface import TBLiteRuntimeError
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import labels, normal_modes
-from chemscale.geometries.langevin import BETWEEN, langevin_geometries
+from chemscale.geometries.langevin import STEPS_BETWEEN, langevin_geometries
 from chemscale.geometries.store import open_geometries
 from chemscale.molecules import embedded
 
@@ -165,20 +165,20 @@ def test_vibrations_are_all_but_the_rigid_motions(smiles, vibrations):
     gram = np.einsum("vax,wax,a->vw", modes, modes, masses)
     np.testing.assert_allclose(gram, np.eye(vibrations), atol=1e-8)
     # stretches of hydrogen lie where infrared spectra have them
-    assert 2800 < np.sqrt(eigenvalues.max()) * normal_modes.WAVENUMBER < 3900
+    assert 2800 < np.sqrt(eigenvalues.max()) * normal_modes.UNIT_WAVENUMBER < 3900
 
 
 def test_displacements_have_the_thermal_energy_of_the_harmonic_ensemble():
     # half kT a mode, as long as no mode is softer than the softest
     stiffness = np.array([20.0, 50.0, 80.0])  # eV/(Å² amu): above 350 cm⁻¹
-    assert np.sqrt(stiffness.min()) * normal_modes.WAVENUMBER > normal_modes.SOFTEST
+    assert np.sqrt(stiffness.min()) * normal_modes.UNIT_WAVENUMBER > normal_modes.MIN_WAVENUMBER
     modes = np.eye(9)[:3].reshape(3, 3, 3)  # unit masses
     generator = np.random.default_rng(0)
     q = np.array([normal_modes.displacement(stiffness, modes, 300.0, generator).ravel()[:3] for _ in range(20_000)])
     energies = (0.5 * stiffness * q**2).mean(0)
     np.testing.assert_allclose(energies, 0.5 * units.kB * 300.0, rtol=0.04)
     # a softer one gets the amplitude of one of 350 cm⁻¹
-    floor = (normal_modes.SOFTEST / normal_modes.WAVENUMBER) ** 2
+    floor = (normal_modes.MIN_WAVENUMBER / normal_modes.UNIT_WAVENUMBER) ** 2
     soft = [normal_modes.displacement(stiffness * 1e-6, modes, 300.0, generator).ravel()[0] for _ in range(20_000)]
     assert np.var(soft) == pytest.approx(units.kB * 300.0 / floor, rel=0.04)
 
@@ -222,7 +222,7 @@ def test_finished_molecules_are_not_labelled_again(killed, tmp_path, monkeypatch
 
     label_molecule = labels.label_molecule
     monkeypatch.setattr(labels, "label_molecule", counted)
-    with pytest.raises(ChemscaleError, match="leave none to train on"):
+    with pytest.raises(ChemscaleError, match="no structures left for training"):
         labels.label("small", {**entry, "test": 10_000}, directory, workers=1)
     assert set(labelled) == set(range(5)) - finished
     # what does not decide the labels may be mended, and nothing is labelled again; what does may not
@@ -252,7 +252,7 @@ def test_molecules_of_ones_own(tmp_path):
 def test_langevin_geometries_are_shaken_off_the_minimum_and_do_not_fall_apart():
     z, geometries = langevin_geometries("CCO", 2, 4, (300, 300), np.random.default_rng(0))
     np.testing.assert_array_equal(z, ETHANOL)
-    assert geometries.shape == (4, 9, 3) and BETWEEN > 1
+    assert geometries.shape == (4, 9, 3) and STEPS_BETWEEN > 1
     bonds = np.linalg.norm(geometries[:, 3] - geometries[:, 0], axis=1)  # of a hydrogen
     assert np.ptp(bonds) > 0.005 and bonds.min() > 0.9 and bonds.max() < 1.35  # Å
     again = langevin_geometries("CCO", 2, 4, (300, 300), np.random.default_rng(0))[1]

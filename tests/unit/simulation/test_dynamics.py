@@ -15,11 +15,12 @@ from chemscale.cli import main
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
 from chemscale.geometries.dynamics import dynamics, kinetic_energies, thermal_velocities
-from chemscale.geometries.labels import single_point
+from chemscale.geometries.measures import aligned_rmsd
+from chemscale.geometries.xtb import single_point
 from chemscale.simulation.calculator import PotentialCalculator
 from chemscale.simulation.evaluate import evaluate
-from chemscale.simulation.predict import energies_and_forces
-from chemscale.simulation.relaxation import aligned_rmsd, write_minima
+from chemscale.simulation.predict import predict
+from chemscale.simulation.relaxation import write_minima
 from chemscale.simulation.simulate import run_dynamics, simulate, summarise
 from chemscale.simulation.stability import broken, drift, find_bonds
 from chemscale.training.tasks import make_task
@@ -39,7 +40,7 @@ def test_without_friction_a_batch_moves_as_its_molecules_do_in_ase(trained_poten
     generator = np.random.default_rng(0)
     velocities = thermal_velocities(atomic_masses[z], sizes, 300, generator)
     run = dynamics(
-        lambda positions: energies_and_forces(calculator.potential, z, sizes, positions),
+        lambda positions: predict(calculator.potential, z, sizes, positions),
         np.concatenate([atoms.positions for atoms in molecules]),
         velocities, atomic_masses[z], 0.5, np.zeros(len(z)), 300, generator,
     )  # fmt: skip
@@ -119,7 +120,7 @@ def test_a_molecule_that_breaks_is_counted_and_disturbs_no_other(trained_potenti
     assert not hot["survived"].any() and hot["stability_ps"].lt(0.05).all() and hot["nve_drift"].isna().all()
     with pytest.raises(ChemscaleError, match="more than 10 steps"):
         run_dynamics(potential, molecules, **settings | {"picoseconds": 0.004})
-    with pytest.raises(ChemscaleError, match="not seen Cl"):
+    with pytest.raises(ChemscaleError, match="does not know Cl"):
         run_dynamics(potential, [molecule("CH3Cl")], **settings)
 
 
@@ -218,7 +219,7 @@ def test_a_store_with_an_element_never_seen_has_a_reason_and_no_errors(
     monkeypatch.setattr(module, "open_geometries", stores.get)
     found = evaluate(trained_potential[1], list(stores), tmp_path / "errors.json")
     reason = found["stores"]["silicon"]["reason"]
-    assert "not seen Si; it was trained on H, C" in reason and reason in caplog.text
+    assert "trained on H, C, N, O only and does not know Si" in reason and reason in caplog.text
     assert "splits" not in found["stores"]["silicon"] and found["stores"][store.header["name"]]["splits"]
     assert not [key for key in found["errors"] if "silicon" in key] and found["errors"]
 

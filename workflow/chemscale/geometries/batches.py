@@ -1,4 +1,4 @@
-"""Batches of molecules, cut by a number of atoms: one gather out of the memory map each."""
+"""Batches of molecules of a bounded number of atoms, each one gather out of the memory map, with neighbour pairs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,24 +9,68 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from chemscale.geometries import keys
-from chemscale.geometries.neighbours import pairs
 from chemscale.geometries.references import require_elements, subtract
 from chemscale.geometries.store import Geometries
 
 
-class Part(NamedTuple):
-    """A share of a batch: what one process takes of it at a time."""
+class MicroBatch(NamedTuple):
+    """The share of a batch that one process computes at once."""
 
     batch: dict[str, Tensor]
-    molecules: int  # of the whole batch, and
-    atoms: int  # its atoms: what the sums of squared errors of all its parts are divided by
-    empty: bool = False  # fewer molecules than parts: `batch` is another part's, and must count for nothing
+    molecules: int  # of the whole batch
+    atoms: int  # of the whole batch: sums of squared errors of all its micro-batches are divided by it
+    empty: bool = False  # the batch has too few molecules: `batch` repeats another micro-batch and must not count
+
+
+def pairs(positions: Tensor, n_atoms: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Return all ordered pairs i ≠ j of atoms of one molecule that are closer than `cutoff` (Å), for a whole batch.
+
+    `positions` (A, 3) in Å hold the molecules one after the other, `n_atoms` (M,) their sizes. Both results are (E,):
+    first all pairs with i < j, sorted by i, then j, and then the same with i and j exchanged, so that what depends on
+    distances alone can be computed for the first half and serve both.
+    """
+    # at 5 Å small molecules are mostly complete graphs, so testing every pair beats any cell list
+    size = n_atoms.repeat_interleave(n_atoms)  # (A,) atoms in each atom's molecule
+    first = (n_atoms.cumsum(0) - n_atoms).repeat_interleave(n_atoms)  # (A,) where that molecule begins
+    i = torch.arange(len(positions), device=positions.device).repeat_interleave(size)  # (P,) candidates
+    shift = first - (size.cumsum(0) - size)  # (A,) from place among the candidates to atom
+    j = torch.arange(len(i), device=positions.device) + shift.index_select(0, i)  # (P,)
+    d = positions.index_select(0, j) - positions.index_select(0, i)  # (P, 3)
+    near = ((d * d).sum(1) < cutoff**2) & (i < j)
+    i, j = i[near], j[near]
+    return torch.cat([i, j]), torch.cat([j, i])
+
+
+def collate(
+    z: np.ndarray,
+    positions: np.ndarray,
+    n_atoms: np.ndarray,
+    electrons: dict[str, np.ndarray],
+    cutoff: float,
+    device: str | torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Return the batch of the molecules of `n_atoms` (M,) atoms: everything in `keys` but the labels.
+
+    `z` (A,) and `positions` (A, 3) in Å hold them one after the other; `electrons` are charges and unpaired electrons
+    (M,) by key, empty for neutral closed shells.
+    """
+    batch = {
+        keys.Z: torch.from_numpy(z.astype(np.int64)),
+        keys.POSITIONS: torch.from_numpy(positions).to(dtype),
+        keys.N_ATOMS: torch.from_numpy(n_atoms.astype(np.int64)),
+        keys.MOLECULE: torch.from_numpy(np.repeat(np.arange(len(n_atoms)), n_atoms)),
+        **{key: torch.from_numpy(np.asarray(values)).to(dtype) for key, values in electrons.items()},
+    }
+    batch = {key: tensor.to(device) for key, tensor in batch.items()}
+    batch[keys.PAIR_I], batch[keys.PAIR_J] = pairs(batch[keys.POSITIONS], batch[keys.N_ATOMS], cutoff)
+    return batch
 
 
 def gather(
     geometries: Geometries, rows: np.ndarray, references: np.ndarray, cutoff: float, device: str | torch.device
 ) -> dict[str, Tensor]:
-    """One batch of the structures `rows` (M,): names, shapes and units are those of `keys`.
+    """Return the batch of the structures `rows` (M,), labels included: names, shapes and units are those of `keys`.
 
     `references` (119,) in eV are subtracted in double precision, before energies become float32: the spacing of
     float32 at the energy of a whole molecule is larger than what is to be learned.
@@ -35,22 +79,15 @@ def gather(
     atoms = geometries.atoms(rows)  # (A,)
     z = geometries.z[atoms]
     energy = subtract(geometries.energy[rows], references, z, n_atoms)
-    batch = {
-        keys.Z: torch.from_numpy(z.astype(np.int64)),
-        keys.POSITIONS: torch.from_numpy(geometries.positions[atoms]),
-        keys.FORCES: torch.from_numpy(geometries.forces[atoms]),
-        keys.ENERGY: torch.from_numpy(energy.astype(np.float32)),
-        keys.N_ATOMS: torch.from_numpy(n_atoms),
-        keys.MOLECULE: torch.from_numpy(np.repeat(np.arange(len(rows)), n_atoms)),
-        **{key: torch.from_numpy(n.astype(np.float32)) for key, n in geometries.electrons(rows).items()},
+    labels = {keys.FORCES: geometries.forces[atoms], keys.ENERGY: energy.astype(np.float32)}
+    return {
+        **collate(z, geometries.positions[atoms], n_atoms, geometries.electrons(rows), cutoff, device),
+        **{key: torch.from_numpy(values).to(device) for key, values in labels.items()},
     }
-    batch = {key: tensor.to(device) for key, tensor in batch.items()}
-    batch[keys.PAIR_I], batch[keys.PAIR_J] = pairs(batch[keys.POSITIONS], batch[keys.N_ATOMS], cutoff)
-    return batch
 
 
-def cut(n_atoms: np.ndarray, batch_atoms: int) -> list[slice]:
-    """Consecutive structures of `n_atoms` (S,) in batches of at most `batch_atoms` atoms; a larger one stands alone."""
+def batch_slices(n_atoms: np.ndarray, batch_atoms: int) -> list[slice]:
+    """Return slices of consecutive structures of `n_atoms` (S,) with at most `batch_atoms` atoms or one structure."""
     ends = np.cumsum(n_atoms)
     slices, first = [], 0
     while first < len(n_atoms):
@@ -62,16 +99,16 @@ def cut(n_atoms: np.ndarray, batch_atoms: int) -> list[slice]:
 
 
 def epoch_batches(n_atoms: np.ndarray, batch_atoms: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Places in `n_atoms` (S,), each once, in the batches of one epoch: a function of the arguments alone."""
+    """Return the batches of one epoch: places in `n_atoms` (S,), each once, a function of the arguments alone."""
     order = np.random.default_rng((seed, epoch)).permutation(len(n_atoms))
-    return [order[part] for part in cut(n_atoms[order], batch_atoms)]
+    return [order[part] for part in batch_slices(n_atoms[order], batch_atoms)]
 
 
 class GeometryBatches(IterableDataset):
     """Endless batches for training, from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
 
-    Every structure of `rows` comes once an epoch. A batch is cut into `processes` times `accumulate` parts, of which
-    process `rank` gets its `accumulate` ones as a list: the batch is the same however many work on it. The other
+    Every structure of `rows` comes once per epoch. A batch is cut into `processes` times `accumulate` micro-batches, of
+    which process `rank` gets its `accumulate` as a list: the batch is the same however many work on it. The other
     arguments are those of `gather` and `epoch_batches`.
     """
 
@@ -94,14 +131,14 @@ class GeometryBatches(IterableDataset):
         self.parts = processes * accumulate
         self.own = range(rank * accumulate, (rank + 1) * accumulate)
 
-    def __iter__(self) -> Iterator[list[Part]]:
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
         n_atoms = self.geometries.n_atoms(self.rows)
         epoch, skip = 0, self.first
         while True:
             batches = epoch_batches(n_atoms, self.batch_atoms, self.seed, epoch)
             for places in batches[skip:]:
                 molecules, atoms = len(places), int(n_atoms[places].sum())
-                yield [Part(self._share(places, part), molecules, atoms, part >= molecules) for part in self.own]
+                yield [MicroBatch(self._share(places, part), molecules, atoms, part >= molecules) for part in self.own]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
     def _share(self, places: np.ndarray, part: int) -> dict[str, Tensor]:
@@ -117,7 +154,10 @@ def evaluation_batches(
     batch_atoms: int,
     device: str | torch.device,
 ) -> Iterator[dict[str, Tensor]]:
-    """Batches of `rows` in their order, each structure once. ChemscaleError if an element has no reference."""
+    """Return batches of `rows` in their order, each structure once.
+
+    Raises ChemscaleError if an element has no reference.
+    """
     require_elements(references, geometries, rows)
-    parts = cut(geometries.n_atoms(rows), batch_atoms)
+    parts = batch_slices(geometries.n_atoms(rows), batch_atoms)
     return (gather(geometries, rows[part], references, cutoff, device) for part in parts)

@@ -1,4 +1,4 @@
-"""Charge and unpaired electrons of structures: what files say of them, and what is kept.
+"""Charge and unpaired electrons of structures: read from files, checked, and kept.
 
 Both are optional. A dataset whose entry names neither holds neutral molecules with closed shells, and its store has no
 arrays of them.
@@ -11,63 +11,68 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 
-NAMED = ("charge", "spin")  # keys of a registry entry: what the file calls them
-SPIN = {"unpaired": 0, "multiplicity": 1}  # what `spin` may be, and by how much it is more than unpaired electrons
-# what is kept of each structure, (S,)
+ENTRY_KEYS = ("charge", "spin")  # keys of a registry entry: the file's names of them
+SPIN = {"unpaired": 0, "multiplicity": 1}  # values of `spin_is`: the file's numbers minus the unpaired electrons
+# arrays (S,) of the store
 ELECTRONS = {keys.CHARGE: np.int8, keys.UNPAIRED: np.int8}
-LARGEST = 100
-WHOLE = 0.01  # charges that are added up from those of atoms are whole numbers within this
+MAX_MAGNITUDE = 100
+INTEGER_TOLERANCE = 0.01  # sums of atomic charges are integers within this
 
 
-def named(where: str, entry: dict, values: Mapping, count: int) -> dict[str, np.ndarray]:
-    """Numbers (K,) of the `count` structures of a place in a file, for those of `NAMED` that the entry names.
+def read_charge_spin(where: str, entry: dict, values: Mapping, count: int) -> dict[str, np.ndarray]:
+    """Return the numbers (K,) of `count` structures at a place in a file, for those of ENTRY_KEYS that the entry names.
 
-    `values` maps names to one number for all or one each. Raises ChemscaleError.
+    `values` maps the file's names to one number for all structures or one for each. Raises ChemscaleError.
     """
-    found = {}
-    for key in NAMED:
+    raw = {}
+    for key in ENTRY_KEYS:
         name = entry.get(key)
         if name is None:
             continue
         if name not in values:
-            raise ChemscaleError(f"{where} has no {key} {name!r}; it has {', '.join(map(str, values))}")
+            raise ChemscaleError(
+                f"{where}: {key} = {name!r}: not found; choose one of {', '.join(map(str, values))}, or leave {key} out"
+            )
         try:
             numbers = np.asarray(values[name], float).ravel()
         except (TypeError, ValueError):
-            raise ChemscaleError(f"{where}/{name} is no number; right would be the total {key}") from None
+            raise ChemscaleError(f"{where}/{name}: not a number; {key} must name the total {key}") from None
         if numbers.size not in (1, count):
-            raise ChemscaleError(f"{where}/{name} has {numbers.size} numbers, expected {count} or 1")
-        found[key] = np.broadcast_to(numbers, count)
-    return found
+            raise ChemscaleError(
+                f"{where}/{name}: {numbers.size} numbers; expected {count}, one per structure, or 1 for all"
+            )
+        raw[key] = np.broadcast_to(numbers, count)
+    return raw
 
 
-def counted(where: str, entry: dict, z: np.ndarray, said: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Charges and unpaired electrons (K,) of structures of atoms `z` (A,), of what the file has `said`.
+def validate_charge_spin(where: str, entry: dict, z: np.ndarray, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return charges and unpaired electrons (K,) of structures of atoms `z` (A,), from the `raw` numbers of a file.
 
-    What is not said is zero. Raises ChemscaleError for what is no whole number, and for a spin that the number of
-    electrons does not allow, as one read as unpaired electrons that is a multiplicity.
+    What the file does not tell is zero. Raises ChemscaleError for a number that is not an integer, and for a spin that
+    the number of electrons does not allow, as a multiplicity read as unpaired electrons.
     """
-    if not said:
+    if not raw:
         return {}
-    shape = next(iter(said.values())).shape
-    charge = _whole(where, "charge", said.get("charge", np.zeros(shape)))
+    shape = next(iter(raw.values())).shape
+    charge = _integers(where, "charge", raw.get("charge", np.zeros(shape)))
     unpaired = np.zeros(shape, int)
-    if "spin" in said:
+    if "spin" in raw:
         spin_is = entry.get("spin_is", "unpaired")
-        unpaired = _whole(where, "spin", said["spin"]) - SPIN[spin_is]
+        unpaired = _integers(where, "spin", raw["spin"]) - SPIN[spin_is]
         electrons = int(np.sum(z, dtype=int)) - charge
         wrong = np.flatnonzero((unpaired < 0) | (unpaired > electrons) | ((electrons - unpaired) % 2 == 1))
         if wrong.size:
             k = wrong[0]
             raise ChemscaleError(
-                f"{where}: {electrons[k]} electrons cannot have {unpaired[k]} unpaired; right may be spin_is: "
-                f"{next(other for other in SPIN if other != spin_is)}, or the name of the charges in `charge`"
+                f"{where}: {unpaired[k]} of {electrons[k]} electrons cannot be unpaired; try spin_is: "
+                f"{next(other for other in SPIN if other != spin_is)}, or name the charges in `charge`"
             )
     return {keys.CHARGE: charge.astype(np.int8), keys.UNPAIRED: unpaired.astype(np.int8)}
 
 
-def _whole(where: str, key: str, numbers: np.ndarray) -> np.ndarray:
-    wrong = numbers[~((np.abs(numbers - np.round(numbers)) <= WHOLE) & (np.abs(numbers) <= LARGEST))]
+def _integers(where: str, key: str, numbers: np.ndarray) -> np.ndarray:
+    near = np.abs(numbers - np.round(numbers)) <= INTEGER_TOLERANCE
+    wrong = numbers[~(near & (np.abs(numbers) <= MAX_MAGNITUDE))]
     if wrong.size:
-        raise ChemscaleError(f"{where}: a {key} of {wrong[0]:g}; right would be a whole number, of the structure")
+        raise ChemscaleError(f"{where}: {key} = {wrong[0]:g}: must be an integer, the total of the structure")
     return np.round(numbers).astype(int)

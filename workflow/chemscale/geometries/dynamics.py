@@ -1,6 +1,6 @@
-"""Molecular dynamics of many molecules at once, in a heat bath or alone.
+"""Molecular dynamics of many molecules at once, in a heat bath or isolated.
 
-One molecule alone leaves a core idle between tiny products; a batch of them costs little more.
+One molecule leaves a core idle between tiny products; a batch of them costs little more.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,12 +9,14 @@ from typing import NamedTuple
 import ase.units as units
 import numpy as np
 
+from chemscale.geometries.measures import segment_sum
+
 # from positions (A, 3) in Å to energies (M,) in eV and forces (A, 3) in eV/Å
 Field = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Moment(NamedTuple):
-    """A batch of molecules at one time. The arrays change with the next step."""
+    """A batch of molecules at one time; the arrays change with the next step."""
 
     positions: np.ndarray  # (A, 3), Å
     velocities: np.ndarray  # (A, 3), Å per unit of time of ASE
@@ -31,11 +33,13 @@ def dynamics(
     temperature: float,
     generator: np.random.Generator,
 ) -> Iterator[Moment]:
-    """Endless Langevin dynamics of a batch, from the first step on: the scheme BAOAB, at no friction velocity Verlet.
+    """Yield Langevin dynamics of a batch without end, from the first step on.
+
+    The scheme is BAOAB (Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34 (2013)), without friction velocity
+    Verlet.
 
     `masses` (A,) in amu, `step` in fs, `friction` (A,) in 1/fs, `temperature` in K. Between two steps a caller may
-    change masses and a moment's velocities; an infinite mass at rest stays where it is. Scheme: Leimkuhler, Matthews,
-    Appl. Math. Res. Express 2013, 34 (2013).
+    change masses and a moment's velocities; an infinite mass at rest stays where it is.
     """
     positions, velocities = positions.astype(float), velocities.astype(float)  # copies
     dt = step * units.fs
@@ -56,13 +60,12 @@ def dynamics(
 def thermal_velocities(
     masses: np.ndarray, n_atoms: np.ndarray, temperature: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Velocities (A, 3) drawn from Maxwell and Boltzmann's distribution; no molecule moves as a whole."""
+    """Return velocities (A, 3) from the Maxwell–Boltzmann distribution, without net momentum of any molecule."""
     velocities = generator.normal(size=(len(masses), 3)) * np.sqrt(units.kB * temperature / masses)[:, None]
-    first = np.cumsum(n_atoms) - n_atoms
-    momenta = np.add.reduceat(masses[:, None] * velocities, first)  # (M, 3)
-    return velocities - (momenta / np.add.reduceat(masses, first)[:, None]).repeat(n_atoms, axis=0)
+    momenta = segment_sum(masses[:, None] * velocities, n_atoms)  # (M, 3)
+    return velocities - (momenta / segment_sum(masses, n_atoms)[:, None]).repeat(n_atoms, axis=0)
 
 
 def kinetic_energies(masses: np.ndarray, n_atoms: np.ndarray, velocities: np.ndarray) -> np.ndarray:
-    """Kinetic energy (M,) in eV of each molecule."""
-    return np.add.reduceat(masses / 2 * (velocities**2).sum(1), np.cumsum(n_atoms) - n_atoms)
+    """Return the kinetic energy (M,) in eV of each molecule."""
+    return segment_sum(masses / 2 * (velocities**2).sum(1), n_atoms)

@@ -1,4 +1,4 @@
-"""Molecules shaken by heat, labelled with energies and forces by GFN2-xTB: made here, in parallel, restartable."""
+"""Thermal geometries of small molecules with GFN2-xTB labels: made here, in parallel, restartable."""
 
 import json
 import shutil
@@ -14,24 +14,25 @@ from tblite.interface import TBLiteRuntimeError
 from chemscale.files import atomic, fingerprint, resumable_folder
 from chemscale.geometries.langevin import langevin_geometries
 from chemscale.geometries.normal_modes import GeometryError, thermal_geometries
-from chemscale.geometries.writing import Block, write_store
+from chemscale.geometries.raw_arrays import Block
+from chemscale.geometries.writing import write_store
 from chemscale.geometries.xtb import METHOD, single_point
 from chemscale.molecules.embedded import molecules_of
 from chemscale.processes import one_thread, spawn_map
 from chemscale.progress import progress
 
 DISPLACEMENTS = {"normal_modes": thermal_geometries, "langevin": langevin_geometries}
-# keys of the entry that decide the labels; what else is in it decides how they are split and judged
+# keys of the entry that decide the labels; the others decide how they are split and checked
 DECISIVE = ("conformers", "geometries_per_molecule", "temperature", "displacement", "seed")
 
 
 def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
     """Make the dataset of a registry entry with `source: thermal`; return the header of its store.
 
-    Molecules: `molecules_of`; geometries: by the entry's `displacement`, see `DISPLACEMENTS`; labels: GFN2-xTB. A
-    function of the entry alone, whatever the number of `workers`, and whether it was killed and called again: finished
-    molecules lie in `shards` until the store is whole. What fails is kept in `failures.parquet`; more than
-    `max_failure_share` of it raises ChemscaleError.
+    Molecules come from `molecules_of`, geometries from the entry's `displacement`, labels from GFN2-xTB.
+    The result is a function of the entry alone, whatever the number of `workers`, and whether the call was killed and
+    repeated: finished molecules stay in `shards` until the store is complete. Failures are kept in `failures.parquet`;
+    a share above `max_failure_share` raises ChemscaleError.
     """
     molecules, source = molecules_of(name, entry)
     displacement = entry.get("displacement", "normal_modes")
@@ -48,7 +49,7 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
 
 
 def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
-    """Geometries of one molecule with their labels, and its failures. The task: registry entry, number, SMILES."""
+    """Return labelled geometries of one molecule and its failures; the task is registry entry, number, SMILES."""
     entry, number, smiles = task
     wanted = entry["geometries_per_molecule"]
     failure = {"molecule": number, "smiles": smiles}
@@ -76,7 +77,7 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
 
 
 def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) -> None:
-    """Label the molecules that are not among the shards."""
+    """Label the molecules that have no shard yet."""
     tasks = [(_shard(shards, number), entry, number, smiles) for number, smiles in enumerate(molecules)]
     missing = [task for task in tasks if not task[0].exists()]
     # spawned workers inherit this; with more than a thread each they would wait for one another
@@ -89,7 +90,7 @@ def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) ->
 
 
 def _label_shard(path: Path, entry: dict, number: int, smiles: str) -> None:
-    """Label a molecule and keep it."""
+    """Label a molecule and write its shard."""
     block, failures = label_molecule((entry, number, smiles))
     with atomic(path) as temporary:
         arrays = {key: array for key, array in block._asdict().items() if array is not None}
@@ -101,7 +102,7 @@ def _shard(shards: Path, number: int) -> Path:
 
 
 def _finished(shards: Path, molecules: list[str], failures: list[dict]) -> Iterator[Block]:
-    """Blocks of all molecules, in their order; their failures join `failures`."""
+    """Yield the blocks of all molecules, in their order; append their failures to `failures`."""
     for number in range(len(molecules)):
         with np.load(_shard(shards, number)) as shard:
             failures += json.loads(shard["failures"].item())

@@ -1,4 +1,4 @@
-"""Molecules in a heat bath: short Langevin dynamics on the very surface that then labels them, GFN2-xTB's."""
+"""Geometries by short Langevin dynamics on the surface that labels them, GFN2-xTB's."""
 
 import numpy as np
 from tblite.interface import TBLiteRuntimeError
@@ -9,17 +9,17 @@ from chemscale.geometries.xtb import METHOD, single_point
 
 TIME_STEP = 1.0  # fs, a tenth of the period of a bond to hydrogen
 FRICTION = 0.02  # 1/fs
-WARM_UP = 100  # steps before the first geometry is taken: twice the bath's memory of 1/FRICTION
-BETWEEN = 20  # steps from one geometry taken to the next: two periods of a bond to hydrogen
+WARM_UP_STEPS = 100  # before the first geometry is taken: twice the bath's memory of 1/FRICTION
+STEPS_BETWEEN = 20  # from one geometry taken to the next: two periods of a bond to hydrogen
 
 
 def langevin_geometries(
     smiles: str, n_conformers: int, count: int, temperature: tuple[float, float], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
+    """Return atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
 
-    A trajectory from every conformer, at a temperature drawn evenly from the range (K); the conformers take turns in
-    giving a geometry. Raises GeometryError.
+    Every conformer starts a trajectory, at a temperature drawn uniformly from the range (K); geometries are taken from
+    them in turn. Raises GeometryError.
     """
     molecule = conformers(smiles, n_conformers, seed=int(generator.integers(2**31)))
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
@@ -37,10 +37,10 @@ def langevin_geometries(
             velocities = thermal_velocities(masses, np.array([len(z)]), bath, generator)
             friction = np.full(len(z), FRICTION)
             steps = dynamics(field, start, velocities, masses, TIME_STEP, friction, bath, generator)
-            for _ in range(WARM_UP):
+            for _ in range(WARM_UP_STEPS):
                 next(steps)
             for k in range(c, count, len(starts)):
-                for _ in range(BETWEEN):
+                for _ in range(STEPS_BETWEEN):
                     moment = next(steps)
                 geometries[k] = moment.positions
     except TBLiteRuntimeError as error:

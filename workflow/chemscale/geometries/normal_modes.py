@@ -1,4 +1,4 @@
-"""Molecules shaken as heat shakes them: displacements along normal modes of a cheap force field.
+"""Thermal displacements of molecules along normal modes of a cheap force field.
 
 The harmonic, classical ensemble of normal modes is how ANI's structures were made (Smith, Isayev, Roitberg, Chem. Sci.
 8, 3192 (2017)); MMFF94 gives the modes, a quantum method then the labels.
@@ -10,21 +10,21 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 FINITE_DIFFERENCE = 1e-3  # Å
-# Softer modes get the amplitude of a mode of this wavenumber. They are torsions, for which a straight displacement is
-# only right while it is small.
-SOFTEST = 350.0  # cm⁻¹
+# Softer modes get the amplitude of a mode of this wavenumber: they are torsions, for which a straight displacement must
+# be small.
+MIN_WAVENUMBER = 350.0  # cm⁻¹
 # wavenumber in cm⁻¹ of a mode with unit eigenvalue, 1 eV/(Å² amu)
-WAVENUMBER = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
+UNIT_WAVENUMBER = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
 
 
 class GeometryError(Exception):
-    """No geometry of this molecule can be made; the message is the reason kept in failures.parquet."""
+    """Report that no geometry of a molecule can be made; the message is the reason in failures.parquet."""
 
 
 def conformers(smiles: str, count: int, seed: int) -> Chem.Mol:
-    """The molecule with hydrogens and up to `count` conformers (ETKDGv3), each at its MMFF94 minimum.
+    """Return the molecule with hydrogens and up to `count` conformers (ETKDGv3), each at its MMFF94 minimum.
 
-    Raises GeometryError if it is no neutral closed-shell molecule, RDKit embeds none, or MMFF94 lacks parameters.
+    Raises GeometryError if it is not a neutral closed-shell molecule, RDKit embeds none, or MMFF94 lacks parameters.
     """
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:
@@ -48,7 +48,7 @@ def conformers(smiles: str, count: int, seed: int) -> Chem.Mol:
 
 
 def mmff_gradient(molecule: Chem.Mol, positions: np.ndarray) -> np.ndarray:
-    """Gradient (3A,) in eV/Å of MMFF94 at `positions` (A, 3) in Å."""
+    """Return the gradient (3A,) in eV/Å of MMFF94 at `positions` (A, 3) in Å."""
     # a fresh force field each time: CalcGrad(positions) of an existing one keeps distances from before the move
     moved = Chem.Mol(molecule, True)
     conformer = Chem.Conformer(len(positions))
@@ -60,7 +60,7 @@ def mmff_gradient(molecule: Chem.Mol, positions: np.ndarray) -> np.ndarray:
 
 
 def mmff_hessian(molecule: Chem.Mol, positions: np.ndarray) -> np.ndarray:
-    """Second derivatives (3A, 3A) in eV/Å² of MMFF94 by central differences, symmetrised."""
+    """Return the second derivatives (3A, 3A) in eV/Å² of MMFF94 by central differences, symmetrised."""
     rows = []
     for step in np.eye(positions.size).reshape(-1, *positions.shape) * FINITE_DIFFERENCE:
         rows.append(mmff_gradient(molecule, positions + step) - mmff_gradient(molecule, positions - step))
@@ -69,9 +69,9 @@ def mmff_hessian(molecule: Chem.Mol, positions: np.ndarray) -> np.ndarray:
 
 
 def normal_modes(hessian: np.ndarray, positions: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vibrations at a minimum: eigenvalues (V,) in eV/(Å² amu) and displacements (V, A, 3) in 1/√amu.
+    """Return the vibrations at a minimum: eigenvalues (V,) in eV/(Å² amu) and displacements (V, A, 3) in 1/√amu.
 
-    `hessian` (3A, 3A) in eV/Å², `masses` (A,) in amu. Rigid motions are projected out: V is 3A − 6, or 3A − 5 of a
+    `hessian` (3A, 3A) in eV/Å², `masses` (A,) in amu. Rigid motions are projected out: V is 3A − 6, or 3A − 5 for a
     linear molecule. A displacement times a mass-weighted amplitude in √amu Å is in Å.
     """
     weights = np.sqrt(masses).repeat(3)  # (3A,)
@@ -88,8 +88,8 @@ def normal_modes(hessian: np.ndarray, positions: np.ndarray, masses: np.ndarray)
 def displacement(
     eigenvalues: np.ndarray, modes: np.ndarray, temperature: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """A random displacement (A, 3) in Å from the classical harmonic ensemble at `temperature` (K): ⟨q²⟩ = kT/λ."""
-    stiffness = np.maximum(eigenvalues, (SOFTEST / WAVENUMBER) ** 2)
+    """Return a displacement (A, 3) in Å from the classical harmonic ensemble at `temperature` (K): ⟨q²⟩ = kT/λ."""
+    stiffness = np.maximum(eigenvalues, (MIN_WAVENUMBER / UNIT_WAVENUMBER) ** 2)
     amplitudes = generator.normal(size=len(stiffness)) * np.sqrt(units.kB * temperature / stiffness)  # (V,) √amu Å
     return np.tensordot(amplitudes, modes, axes=1)
 
@@ -97,9 +97,9 @@ def displacement(
 def thermal_geometries(
     smiles: str, n_conformers: int, count: int, temperature: tuple[float, float], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
+    """Return atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
 
-    Conformers take turns; each geometry has a temperature drawn evenly from the range (K). Raises GeometryError.
+    Conformers take turns; each geometry has a temperature drawn uniformly from the range (K). Raises GeometryError.
     """
     molecule = conformers(smiles, n_conformers, seed=int(generator.integers(2**31)))
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])

@@ -1,30 +1,30 @@
-"""What a store holds, in numbers that show at a glance what is wrong with it: `sanity.json` and `sanity.txt`."""
+"""The report on a store, which shows at a glance what is wrong with it: `sanity.json` and `sanity.txt`."""
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from chemscale.geometries.charge_spin import ELECTRONS
 from chemscale.geometries.store import flat_index
-from chemscale.geometries.unit_checks import consistency
+from chemscale.geometries.unit_ratios import unit_ratios
 
-COUNTED = 20_000  # structures counted at a time
-REMADE = 4  # structures labelled again
-STEP = 5e-3  # Å, of every atom, in the finite difference
+CHUNK_STRUCTURES = 20_000  # looked at together, which bounds the memory
+RELABELLED_STRUCTURES = 4
+DISPLACEMENT = 5e-3  # Å, of all atoms together, in the finite difference
 
 
 def describe(arrays: dict[str, np.ndarray], rows: np.ndarray, method: str | None) -> dict:
-    """Facts of the structures `rows` of `arrays`, those of `store.ARRAYS` and `closest` (S,), before they are shuffled.
+    """Return facts on the structures `rows` of `arrays`: `store.ARRAYS` before they are shuffled, and `closest` (S,).
 
-    Energies are in eV, forces in eV/Å, distances in Å. What `consistency` is, that module says; what `remade` is,
-    `_remade` does: only labels of GFN2-xTB can be made again here.
+    Energies are in eV, forces in eV/Å, distances in Å. `consistency` has the ratios of `unit_ratios`, `remade` the
+    differences of `_relabelled`, for labels of GFN2-xTB only.
     """
     n_atoms = np.diff(arrays["offsets"])[rows]
     per_atom = arrays["energy"][rows] / n_atoms
     elements = np.zeros(len(chemical_symbols), int)
     total = squares = largest = 0.0
-    for first in range(0, len(rows), COUNTED):
-        part = rows[first : first + COUNTED]
-        atoms = flat_index(arrays["offsets"][part], n_atoms[first : first + COUNTED])
+    for first in range(0, len(rows), CHUNK_STRUCTURES):
+        part = rows[first : first + CHUNK_STRUCTURES]
+        atoms = flat_index(arrays["offsets"][part], n_atoms[first : first + CHUNK_STRUCTURES])
         forces = arrays["forces"][atoms].astype(np.float64)
         total, squares = total + forces.sum(), squares + (forces**2).sum()
         largest = max(largest, float(np.abs(forces).max()))
@@ -43,14 +43,14 @@ def describe(arrays: dict[str, np.ndarray], rows: np.ndarray, method: str | None
         "force_std": float(np.sqrt(squares / components - (total / components) ** 2)),
         "force_max": largest,
         "closest_atoms": _range(closest) if len(closest) else None,
-        "consistency": consistency(arrays, rows),
-        "remade": _remade(arrays, rows) if method == "GFN2-xTB" else None,
+        "consistency": unit_ratios(arrays, rows),
+        "remade": _relabelled(arrays, rows) if method == "GFN2-xTB" else None,
     }
 
 
 def as_text(name: str, report: dict) -> str:
-    """The report for readers."""
-    near, refused = report["consistency"], report["refused"]
+    """Return the report for readers."""
+    ratios, refused = report["consistency"], report["refused"]
     lines = [
         f"{name}: {report['structures']:,} structures of {report['molecules']:,} molecules, {report['atoms']:,} atoms",
         "elements (atoms): " + ", ".join(f"{symbol} {count:,}" for symbol, count in report["elements"].items()),
@@ -60,11 +60,13 @@ def as_text(name: str, report: dict) -> str:
         _line("closest atoms of a structure", report["closest_atoms"], "Å"),
         f"not computed {report['not_computed']:,}, duplicates dropped {report['duplicates']:,}",
         "refused: " + (", ".join(f"{count:,} × {reason}" for reason, count in refused.items()) or "none"),
-        f"energy over work of forces: {_number(near['work'])} (correlation {_number(near['correlation'])} over "
-        f"{near['pairs']:,} near pairs; right is about 1)",
-        f"stiffness of C–H over infrared's: {_number(near['stiffness'])} ({near['bonds']:,} bonds; right is about 1)",
-        f"nearest neighbours over covalent radii: {_number(near['distance'])} (right is about 1)",
-        f"energy over free atoms': {_number(near['total'])} all-electron, {_number(near['valence'])} of GFN2-xTB",
+        f"energy differences over work of the forces: {_number(ratios['work'])} (expected 1; correlation "
+        f"{_number(ratios['correlation'])} over {ratios['pairs']:,} near pairs)",
+        f"stiffness of C–H bonds over that of infrared spectra: {_number(ratios['stiffness'])} (expected 1; "
+        f"{ratios['bonds']:,} bonds)",
+        f"nearest neighbours over covalent radii: {_number(ratios['distance'])} (expected 1)",
+        f"energies over those of free atoms: {_number(ratios['total'])} all-electron, {_number(ratios['valence'])} of "
+        "GFN2-xTB",
     ]
     if report["remade"]:
         lines.append(
@@ -79,40 +81,40 @@ def _range(values: np.ndarray) -> dict[str, float]:
     return {"least": float(values.min()), "mean": float(values.mean()), "most": float(values.max())}
 
 
-def _line(what: str, values: dict | None, unit: str) -> str:
+def _line(label: str, values: dict | None, unit: str) -> str:
     if values is None:
-        return f"{what}: none"
-    return f"{what}: {values['least']:.4g} to {values['most']:.4g} {unit}".rstrip() + f", mean {values['mean']:.4g}"
+        return f"{label}: none"
+    return f"{label}: {values['least']:.4g} to {values['most']:.4g} {unit}".rstrip() + f", mean {values['mean']:.4g}"
 
 
 def _number(value: float | None) -> str:
-    return "not to be told" if value is None else f"{value:.3f}"
+    return "n/a" if value is None else f"{value:.3f}"
 
 
-def _remade(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict:
-    """Largest differences between stored labels and those made again here, of a few structures.
+def _relabelled(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict:
+    """Return the largest differences between stored labels and new ones, for a few structures.
 
-    `difference` compares stored forces with central differences of energies made here, along a step of all atoms.
+    `difference` compares stored forces with central differences of new energies, along a step of all atoms.
     """
     from tblite.exceptions import TBLiteRuntimeError
 
-    from chemscale.geometries.xtb import single_point  # takes a quantum chemistry program
+    from chemscale.geometries.xtb import single_point  # a quantum chemistry program, slow to import
 
     worst = {"energy": 0.0, "forces": 0.0, "difference": 0.0}
-    made = 0
-    for row in rows[np.unique(np.linspace(0, len(rows) - 1, REMADE).astype(int))]:
+    count = 0
+    for row in rows[np.unique(np.linspace(0, len(rows) - 1, RELABELLED_STRUCTURES).astype(int))]:
         atoms = slice(arrays["offsets"][row], arrays["offsets"][row + 1])
         z, x, f = (arrays[key][atoms] for key in ("z", "positions", "forces"))
         x = x.astype(float)
         electrons = {key: int(arrays[key][row]) for key in ELECTRONS if key in arrays}
-        step = STEP * f / max(float(np.linalg.norm(f)), 1e-12)
+        step = DISPLACEMENT * f / max(float(np.linalg.norm(f)), 1e-12)
         try:
             energy, forces = single_point(z, x, **electrons)
             slope = single_point(z, x - step, **electrons)[0] - single_point(z, x + step, **electrons)[0]
         except TBLiteRuntimeError:  # charges that do not converge are no fault of the file
             continue
-        made += 1
-        slope /= 2 * STEP
+        count += 1
+        slope /= 2 * DISPLACEMENT
         found = abs(energy - arrays["energy"][row]), np.abs(forces - f).max(), abs(slope - np.linalg.norm(f))
         worst = {key: max(worst[key], float(value)) for key, value in zip(worst, found, strict=True)}
-    return {"structures": made, **worst}
+    return {"structures": count, **worst}

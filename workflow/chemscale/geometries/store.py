@@ -1,4 +1,4 @@
-"""Labelled geometries as flat arrays: written once, memory-mapped by every training."""
+"""The geometry store: labelled geometries as flat arrays, written once, memory-mapped by every training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,16 @@ ARRAYS = {
     "forces": np.float32,  # (A, 3), eV/Å, minus the gradient of the energy
     "energy": np.float64,  # (S,), eV, absolute
     "offsets": np.int64,  # (S+1,), the atoms of structure s are offsets[s] … offsets[s+1]
-    "group": np.int32,  # (S,), place in groups.json of the molecule it is a geometry of
+    "group": np.int32,  # (S,), the molecule: its place in groups.json
 }
 SPLITS = ("unseen", "test", "validation", "train")  # in the order stored
 
 
 @dataclass(frozen=True)
 class Geometries:
-    """A dataset of molecules with energies and forces; the arrays are described at `ARRAYS`.
+    """An open geometry store; the arrays are described at `ARRAYS`.
 
-    `charge` and `unpaired` (S,) are there only where the dataset's entry names them.
+    `charge` and `unpaired` (S,) are None unless the dataset's entry names either.
     """
 
     directory: Path
@@ -40,38 +40,38 @@ class Geometries:
     unpaired: np.ndarray | None = None
 
     def rows(self, split: str, size: int | None = None) -> np.ndarray:
-        """Structures (int64) of a split, all or the first `size`; so smaller subsets are part of larger ones."""
+        """Return the structures (int64) of a split, all or the first `size`: smaller subsets are part of larger."""
         if split not in SPLITS:
-            raise ChemscaleError(f"{self.directory}: no split {split!r}; there are {', '.join(SPLITS)}")
+            raise ChemscaleError(f"split = {split!r}: unknown in {self.directory}; choose one of {', '.join(SPLITS)}")
         counts = self.header["structures"]
         first = sum(counts[before] for before in SPLITS[: SPLITS.index(split)])
         size = counts[split] if size is None else size
         if not 0 < size <= counts[split]:
             raise ChemscaleError(
-                f"{self.directory}: {size:,} structures asked of split {split!r}, which holds {counts[split]:,}"
+                f"{self.directory}: split {split!r} has {counts[split]:,} structures, not {size:,}; ask for fewer"
             )
         return np.arange(first, first + size)
 
     def n_atoms(self, rows: np.ndarray) -> np.ndarray:
-        """Number of atoms (M,) of each structure."""
+        """Return the number of atoms (M,) of each structure."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def atoms(self, rows: np.ndarray) -> np.ndarray:
-        """Places (A,) in the flat arrays of all atoms of `rows`, structure after structure."""
+        """Return the places (A,) in the flat arrays of all atoms of `rows`, structure after structure."""
         return flat_index(self.offsets[rows], self.n_atoms(rows))
 
     def electrons(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
-        """Charges and unpaired electrons (M,) of structures by their keys; empty where all are neutral by default."""
+        """Return charges and unpaired electrons (M,) of structures by key; empty if the store has none."""
         return {key: getattr(self, key)[rows] for key in ELECTRONS if self.charge is not None}
 
     @property
     def charged(self) -> int:
-        """Number of structures that are charged or have unpaired electrons."""
+        """The number of structures that are charged or have unpaired electrons."""
         return int(np.count_nonzero(sum(abs(n.astype(int)) for n in self.electrons().values())))
 
 
 def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Concatenation of the ranges starts[k] … starts[k] + lengths[k]."""
+    """Return the concatenation of the ranges starts[k] … starts[k] + lengths[k]."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
@@ -79,8 +79,7 @@ def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def open_geometries(directory: Path | str) -> Geometries:
     """Memory-map a store.
 
-    Raises ChemscaleError if it is missing, unfinished or damaged, or was made from something else than the
-    `source.json` beside it says.
+    Raises ChemscaleError if it is missing, unfinished or damaged, or if `source.json` beside it names another source.
     """
     directory = Path(directory)
     header = read_json(directory / "geometries.json")
@@ -94,13 +93,13 @@ def open_geometries(directory: Path | str) -> Geometries:
 
 
 def _require_same_origin(directory: Path, header: dict, source: dict) -> None:
-    for what, made, right in (
+    for kind, made, named in (
         ("dataset", header["name"], source["name"]),
         ("file with the SHA-256", header.get("source_sha256"), source["sha256"]),
         ("entry", header["entry"], source["entry"]),
     ):
-        if made != right:
+        if made != named:
             raise ChemscaleError(
-                f"{directory}: the store was made from the {what} {made}, but source.json names {right}; run "
+                f"{directory}: the store was made from the {kind} {made}, but source.json names {named}; run "
                 f"`chemscale ingest {directory}` again"
             )

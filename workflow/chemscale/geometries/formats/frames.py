@@ -1,4 +1,4 @@
-"""Frames one after the other: extended XYZ and databases of ASE."""
+"""Readers of frames, one after the other: extended XYZ and databases of ASE."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,14 +9,14 @@ import ase.io
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import named
+from chemscale.geometries.charge_spin import read_charge_spin
 from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula
 
-HALF = 0.5  # elementary charges; what is less is the rounding of a neutral molecule
+MAX_ROUNDING = 0.5  # elementary charges; less is the rounding of a neutral molecule
 
 
 class Frame(NamedTuple):
-    """One geometry and everything the file says of it."""
+    """One geometry and everything that the file has on it."""
 
     atoms: ase.Atoms
     properties: dict
@@ -24,18 +24,20 @@ class Frame(NamedTuple):
 
 
 def read_extxyz(path: Path, entry: dict) -> Iterator[Labelled]:
-    """Blocks of an extended XYZ file. Molecules go by `smiles` or `name` of the comment line, else by formula.
+    """Yield the blocks of an extended XYZ file.
 
-    The entry says what `energy` is called in the comment line and `forces` among the columns. ChemscaleError for what
-    cannot be read, lacks either, or is periodic.
+    The entry names `energy`, in the comment line, and `forces`, among the columns. The name of a molecule is `smiles`
+    or `name` of the comment line, else its formula. Raises ChemscaleError for a frame that cannot be read, lacks either
+    label, or is periodic.
     """
     return _blocks(_extxyz(path), entry)
 
 
 def read_asedb(path: Path, entry: dict) -> Iterator[Labelled]:
-    """Blocks of a database of ASE. Molecules go by `smiles` or `name` of the key-value pairs, else by formula.
+    """Yield the blocks of a database of ASE.
 
-    The entry says what `energy` and `forces` are called, among ASE's own, the key-value pairs or the data.
+    The entry names `energy` and `forces`, among the properties of ASE, the key-value pairs or the data. The name of a
+    molecule is `smiles` or `name` of the key-value pairs, else its formula. Raises ChemscaleError as `read_extxyz`.
     """
     return _blocks(_asedb(path), entry)
 
@@ -47,8 +49,9 @@ def _extxyz(path: Path) -> Iterator[Frame]:
         where = f"{path}: frame {number}"
         try:
             atoms = next(frames, None)
-        except Exception as error:  # ASE's parser raises whatever Python does at the place
-            raise ChemscaleError(f"{where} is no extended XYZ ({type(error).__name__}: {error})") from None
+        except Exception as error:  # ASE's parser raises any exception of Python
+            reason = f"{type(error).__name__}: {error}"
+            raise ChemscaleError(f"{where}: not extended XYZ ({reason}); check the file") from None
         if atoms is None:
             return
         labels = atoms.calc.results if atoms.calc else {}
@@ -65,12 +68,14 @@ def _asedb(path: Path) -> Iterator[Frame]:
             yield Frame(atoms, properties, f"{path}: row {row.id}")
     except ChemscaleError:
         raise
-    except Exception as error:  # of sqlite, JSON or ASE, by what is damaged
-        raise ChemscaleError(f"{path} is no readable database of ASE ({type(error).__name__}: {error})") from None
+    except Exception as error:  # of sqlite, JSON or ASE, depending on what is damaged
+        raise ChemscaleError(
+            f"{path}: not a readable database of ASE; check the file ({type(error).__name__}: {error})"
+        ) from None
 
 
 def _blocks(frames: Iterable[Frame], entry: dict) -> Iterator[Labelled]:
-    """Consecutive frames of the same atoms, together."""
+    """Yield blocks of consecutive frames of the same atoms."""
     rows, z, where = [], None, ""
     for frame in frames:
         own = elements(frame.where, frame.atoms.numbers)
@@ -85,18 +90,18 @@ def _blocks(frames: Iterable[Frame], entry: dict) -> Iterator[Labelled]:
 
 
 def _block(z: np.ndarray, rows: list[tuple], where: str) -> Labelled:
-    positions, energy, forces, molecules, electrons = zip(*rows, strict=True)
-    electrons = {key: np.concatenate([each[key] for each in electrons]) for key in electrons[0]}
-    return Labelled(z, np.array(positions), np.array(energy), np.array(forces), list(molecules), where, electrons)
+    positions, energy, forces, groups, charge_spin = zip(*rows, strict=True)
+    charge_spin = {key: np.concatenate([each[key] for each in charge_spin]) for key in charge_spin[0]}
+    return Labelled(z, np.array(positions), np.array(energy), np.array(forces), list(groups), where, charge_spin)
 
 
 def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, np.ndarray, str, dict]:
     atoms, properties, where = frame
     if atoms.pbc.any():
-        raise ChemscaleError(f"{where}: periodic in space; only molecules can be taken")
+        raise ChemscaleError(f"{where}: periodic in space; only molecules can be read")
     for key in (entry["energy"], entry["forces"]):
         if key not in properties:
-            raise ChemscaleError(f"{where} has no {key!r}; it has {', '.join(map(str, properties))}")
+            raise ChemscaleError(f"{where}: no {key!r}; it has {', '.join(map(str, properties))}")
     energy = np.asarray(properties[entry["energy"]], float)
     forces = np.asarray(properties[entry["forces"]], float)
     if energy.size != 1 or forces.shape != (len(atoms), 3):
@@ -104,11 +109,11 @@ def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, n
             f"{where}: {entry['energy']} and {entry['forces']} have shapes {energy.shape} and {forces.shape}, "
             f"expected () and ({len(atoms)}, 3)"
         )
-    said = properties.get("charge")
-    if "charge" not in entry and isinstance(said, (int, float, np.number)) and abs(said) > HALF:
+    charge = properties.get("charge")
+    if "charge" not in entry and isinstance(charge, (int, float, np.number)) and abs(charge) > MAX_ROUNDING:
         raise ChemscaleError(
-            f"{where} has a charge of {said:g}, and the entry would make it neutral; right would be charge: charge"
+            f"{where}: charge = {charge:g}: the entry would make the molecule neutral; add `charge: charge` to it"
         )
     name = properties.get("smiles", properties.get("name"))
     name = str(name) if name is not None else formula(z)
-    return atoms.positions, energy.item(), forces, name, named(where, entry, properties, 1)
+    return atoms.positions, energy.item(), forces, name, read_charge_spin(where, entry, properties, 1)

@@ -1,6 +1,6 @@
-"""HDF5 files of geometries: the layouts of ANI-1x, ANI-2x, COMP6 and SPICE, which differ in names and nesting only.
+"""Readers of HDF5 files: the layouts of ANI-1x, ANI-2x, COMP6 and SPICE, which differ in names and nesting only.
 
-A group that holds coordinates is one molecule, formula or number of atoms; groups may lie in groups.
+A group with coordinates is one molecule, formula or number of atoms; groups may be nested.
 """
 
 from collections.abc import Iterator
@@ -14,42 +14,42 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import named
+from chemscale.geometries.charge_spin import read_charge_spin
 from chemscale.geometries.formats.block import Labelled, elements, formula, require_shapes, slices
 from chemscale.geometries.units import DEFAULTS
 from chemscale.progress import progress
 
 
 class Layout(NamedTuple):
-    """Names of the datasets in a group whose names the entry does not give."""
+    """Names of the datasets in a group that the entry does not name."""
 
-    z: str  # (A,) of the group, or (K, A) of each geometry; numbers or symbols
+    z: str  # (A,) per group or (K, A) per geometry; numbers or symbols
     positions: str  # (K, A, 3)
 
 
 def _read(layout: Layout, path: Path, entry: dict) -> Iterator[Labelled]:
-    """Blocks of an HDF5 file; the entry names the datasets of `energy` (K,) and `forces` (K, A, 3).
+    """Yield the blocks of an HDF5 file; the entry names the datasets of `energy` (K,) and `forces` (K, A, 3).
 
-    A dataset `smiles`, of each geometry or of the group, tells molecules apart; without it, the place of the group in
-    the file does, or in groups of many compositions the formula. Raises ChemscaleError for what is damaged or missing.
+    A dataset `smiles`, per geometry or per group, names the molecules; without it, the path of the group in the file
+    does, or in groups of many compositions the formula. Raises ChemscaleError for what is damaged or missing.
     """
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise ChemscaleError(f"{path} is no readable HDF5 file ({error}); fetch it again") from None
+        raise ChemscaleError(f"{path}: not a readable HDF5 file ({error}); fetch it again") from None
     with file:
         where = str(path)
         try:
             groups = list(_groups(file, layout))
             if not groups:
                 found = ", ".join(list(file)[:5]) or "nothing"
-                raise ChemscaleError(f"{path}: no group has a dataset {layout.positions!r}; the file holds {found}")
+                raise ChemscaleError(f"{path}: no group has a dataset {layout.positions!r}; the file contains {found}")
             with progress(len(groups), f"ingest {path.name}", "groups") as tick:
                 for group in groups:
                     where = f"{path}: group {group.name.strip('/')}"
                     yield from _blocks(where, group, layout, entry)
                     tick()
-        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises on damaged contents
+        except (OSError, RuntimeError, KeyError) as error:  # h5py raises these on damaged contents
             raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
 
 
@@ -67,7 +67,7 @@ def _blocks(where: str, group: h5py.Group, layout: Layout, entry: dict) -> Itera
     names = (layout.z, layout.positions, entry["energy"], entry["forces"])
     for name in names:
         if name not in group:
-            raise ChemscaleError(f"{where} has no dataset {name!r}; it has {', '.join(group)}")
+            raise ChemscaleError(f"{where}: no dataset {name!r}; it has {', '.join(group)}")
     z, positions, energy, forces = (group[name] for name in names)
     for key, dataset in (("length_unit", positions), ("energy_unit", energy), ("forces_unit", forces)):
         _require_declared(where, entry, key, dataset)
@@ -84,37 +84,37 @@ def _blocks(where: str, group: h5py.Group, layout: Layout, entry: dict) -> Itera
     )
     smiles = group["smiles"].asstr()[:] if "smiles" in group else None
     if smiles is not None and len(smiles) not in (1, count):
-        raise ChemscaleError(f"{where}/smiles has {len(smiles)} entries, expected {count} or 1")
-    electrons = named(where, entry, group, count)
+        raise ChemscaleError(f"{where}/smiles: {len(smiles)} entries; expected {count}, one per geometry, or 1")
+    charge_spin = read_charge_spin(where, entry, group, count)
     for part in slices(count, atoms):
         species = elements(where, z[part] if z.ndim == 2 else z[:])
         arrays = positions[part], energy[part], forces[part]
         if smiles is not None:
-            molecules = [_unmapped(smiles[0])] * len(arrays[1]) if len(smiles) == 1 else list(smiles[part])
+            names = [_unmapped(smiles[0])] * len(arrays[1]) if len(smiles) == 1 else list(smiles[part])
         else:
-            molecules = [group.name.strip("/")] * len(arrays[1])
+            names = [group.name.strip("/")] * len(arrays[1])
         if species.ndim == 1:
-            yield Labelled(species, *arrays, molecules, where, {key: n[part] for key, n in electrons.items()})
+            yield Labelled(species, *arrays, names, where, {key: n[part] for key, n in charge_spin.items()})
             continue
-        kinds, which = np.unique(species, axis=0, return_inverse=True)
-        for k, kind in enumerate(kinds):
-            rows = np.flatnonzero(which.ravel() == k)
-            here = [molecules[row] for row in rows] if smiles is not None else [formula(kind)] * len(rows)
-            own = {key: n[part][rows] for key, n in electrons.items()}
-            yield Labelled(kind, *(array[rows] for array in arrays), here, where, own)
+        distinct, inverse = np.unique(species, axis=0, return_inverse=True)
+        for k, same in enumerate(distinct):
+            rows = np.flatnonzero(inverse.ravel() == k)
+            own_names = [names[row] for row in rows] if smiles is not None else [formula(same)] * len(rows)
+            own = {key: n[part][rows] for key, n in charge_spin.items()}
+            yield Labelled(same, *(array[rows] for array in arrays), own_names, where, own)
 
 
 def _require_declared(where: str, entry: dict, key: str, dataset: h5py.Dataset) -> None:
-    """Where the file itself says a unit, the entry must say the same."""
-    said = dataset.attrs.get("units")
+    """Raise ChemscaleError where the file states another unit than the entry."""
+    stated = dataset.attrs.get("units")
     declared = entry.get(key, DEFAULTS.get(key))
-    if said is not None and str(said) != declared:
+    if stated is not None and str(stated) != declared:
         name = dataset.name.rsplit("/", 1)[-1]
-        raise ChemscaleError(f"{where}: the file says {name} is in {said}, the entry's {key} is {declared}")
+        raise ChemscaleError(f"{where}: {key} = {declared}: the file states {stated} for {name}; correct the entry")
 
 
 def _unmapped(smiles: str) -> str:
-    """Canonical SMILES without atom maps, so that one molecule has one name; as it is, where RDKit cannot read it."""
+    """Return the canonical SMILES without atom maps, so that one molecule has one name; unchanged if unreadable."""
     with BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:

@@ -1,4 +1,4 @@
-"""Trajectories of one molecule as NumPy archives, as MD17 and rMD17 are published; also several in one tar."""
+"""Reader of NumPy archives of one molecule each, as MD17 and rMD17 are published; also of several in one tar."""
 
 import tarfile
 import zipfile
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import NAMED, named
+from chemscale.geometries.charge_spin import ENTRY_KEYS, read_charge_spin
 from chemscale.geometries.formats.block import Labelled, elements, require_shapes, slices
 
 Z = ("nuclear_charges", "z", "numbers", "atomic_numbers")  # (A,)
@@ -19,7 +19,7 @@ POSITIONS = ("coords", "R", "positions", "coordinates")  # (K, A, 3)
 
 
 def read_npz(path: Path, entry: dict) -> Iterator[Labelled]:
-    """Blocks of a .npz, or of every .npz in a tar (compressed or not); each is one molecule, named like its file.
+    """Yield the blocks of a .npz, or of every .npz in a (compressed) tar; each is one molecule, named as its file.
 
     The entry names the arrays of `energy` (K,) or (K, 1) and `forces` (K, A, 3). Raises ChemscaleError.
     """
@@ -33,15 +33,15 @@ def read_npz(path: Path, entry: dict) -> Iterator[Labelled]:
                 if not member.name.endswith(".npz"):
                     continue
                 found = True
-                with TemporaryFile() as file:  # an archive is read by seeking, which a compressed tar does not do well
+                with TemporaryFile() as file:  # reading an archive seeks, which is slow in a compressed tar
                     content = tar.extractfile(member)
                     while part := content.read(1 << 22):
                         file.write(part)
                     yield from _archive(f"{path}: {member.name}", Path(member.name).stem, file, entry)
         if not found:
-            raise ChemscaleError(f"{path}: no .npz in this tar")
+            raise ChemscaleError(f"{path}: the tar contains no .npz; check the file")
     else:
-        raise ChemscaleError(f"{path} is no readable .npz, nor a tar of such; fetch it again")
+        raise ChemscaleError(f"{path}: not a readable .npz or tar of .npz; fetch it again")
 
 
 def _archive(where: str, molecule: str, file: BinaryIO, entry: dict) -> Iterator[Labelled]:
@@ -56,25 +56,26 @@ def _archive(where: str, molecule: str, file: BinaryIO, entry: dict) -> Iterator
             headers = [_header(where, key, stream) for key, stream in zip(keys[1:], streams, strict=True)]
             count = headers[0][0][0] if headers[0][0] else 0
             energy_shape = headers[1][0]
-            right = ((count, len(z), 3), (count, 1) if len(energy_shape) == 2 else (count,), (count, len(z), 3))
-            found = [(key, shape, want) for key, (shape, _), want in zip(keys[1:], headers, right, strict=True)]
+            each = (count, len(z), 3)
+            expected = (each, (count, 1) if len(energy_shape) == 2 else (count,), each)
+            found = [(key, shape, want) for key, (shape, _), want in zip(keys[1:], headers, expected, strict=True)]
             require_shapes(where, [(keys[0], z.shape, (len(z),)), *found])
-            electrons = named(where, entry, _small(archive, names, entry), count)
+            charge_spin = read_charge_spin(where, entry, _small(archive, names, entry), count)
             for part in slices(count, len(z)):
                 k = min(part.stop, count) - part.start
                 positions, energy, forces = (
                     _rows(stream, k, *header) for stream, header in zip(streams, headers, strict=True)
                 )
-                own = {key: n[part] for key, n in electrons.items()}
+                own = {key: n[part] for key, n in charge_spin.items()}
                 yield Labelled(z, positions, energy.reshape(k), forces, [molecule] * k, where, own)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
 
 
 def _small(archive: zipfile.ZipFile, names: list[str], entry: dict) -> dict:
-    """The arrays by name, those of charge and spin that the entry names read."""
+    """Return the arrays by name: those of charge and spin that the entry names, None for others."""
     arrays = dict.fromkeys(names)
-    for name in {entry.get(key) for key in NAMED} & set(names):
+    for name in {entry.get(key) for key in ENTRY_KEYS} & set(names):
         with archive.open(f"{name}.npy") as member:
             arrays[name] = npy.read_array(member, allow_pickle=False)
     return arrays
@@ -83,22 +84,22 @@ def _small(archive: zipfile.ZipFile, names: list[str], entry: dict) -> dict:
 def _one_of(where: str, names: list[str], wanted: tuple[str, ...]) -> str:
     found = [name for name in wanted if name in names]
     if not found:
-        raise ChemscaleError(f"{where} has no array {' or '.join(map(repr, wanted))}; it has {', '.join(names)}")
+        raise ChemscaleError(f"{where}: no array {' or '.join(map(repr, wanted))}; it has {', '.join(names)}")
     return found[0]
 
 
 def _header(where: str, key: str, stream: BinaryIO) -> tuple[tuple, np.dtype]:
-    """Shape and type of an array, whose data then follow in the stream."""
+    """Return shape and type of an array; its data follow in the stream."""
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(stream)
     if fortran or dtype.hasobject or dtype.kind not in "fiu":
-        raise ChemscaleError(f"{where}/{key}: not an array of plain numbers, row after row; save it as such")
+        raise ChemscaleError(f"{where}/{key}: not an array of numbers in C order; save it with np.ascontiguousarray")
     return shape, dtype
 
 
 def _rows(stream: BinaryIO, count: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
-    """The next `count` rows."""
+    """Return the next `count` rows."""
     size = int(np.prod(shape[1:], dtype=int)) * dtype.itemsize * count
     data = stream.read(size)
     if len(data) != size:

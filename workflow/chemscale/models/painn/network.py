@@ -1,7 +1,7 @@
 """PaiNN with schnetpack's modules, and so its weights and their names.
 
 The pass over pairs is ours: filters depend on distances alone, so they are computed for one direction of each pair
-(`geometries.neighbours.pairs`) and serve both, and features of one atom are multiplied before they are sent.
+(`geometries.batches.pairs`) and serve both, and features of one atom are multiplied before they are sent.
 """
 
 import schnetpack.nn as snn

@@ -1,7 +1,7 @@
 """SchNet with schnetpack's modules, and so its weights and their names.
 
 The pass over pairs is ours: filters depend on distances alone, so they are computed for one direction of each pair
-(`geometries.neighbours.pairs`) and serve both.
+(`geometries.batches.pairs`) and serve both.
 """
 
 import schnetpack.nn as snn

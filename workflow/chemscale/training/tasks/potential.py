@@ -9,7 +9,8 @@ from torch import Tensor
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
-from chemscale.geometries.batches import GeometryBatches, Part, evaluation_batches, gather
+from chemscale.geometries.batches import GeometryBatches, MicroBatch, evaluation_batches, gather
+from chemscale.geometries.error_metrics import error_metrics
 from chemscale.geometries.references import fit_references, require_elements
 from chemscale.geometries.store import Geometries, open_geometries
 from chemscale.models.accounting import counted_flops
@@ -64,13 +65,13 @@ class PotentialTask:
             "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
         }
 
-    def batches(self, first: int, **how) -> Iterable[list[Part]]:
+    def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
         """Endless training batches from batch `first` on; `how` says which parts and where: `GeometryBatches`."""
         training, seed = self.settings["training"], self.settings["seed"]
         of_training = (self.geometries, self.rows, self.references, training["cutoff"], training["batch_atoms"])
         return GeometryBatches(*of_training, seed, first, **how)
 
-    def loss(self, part: Part) -> tuple[Tensor, Tensor]:
+    def loss(self, part: MicroBatch) -> tuple[Tensor, Tensor]:
         """What `part` adds to its batch's weighted squared errors of energy per atom (eV²) and forces (eV²/Å²).
 
         And the work done, (atoms, FLOPs), (2,) f64.
@@ -79,7 +80,7 @@ class PotentialTask:
         work = torch.tensor([atoms, self.flops_per_atom * atoms + self.flops_per_pair * pairs], dtype=torch.float64)
         return self._step_loss(part) * (not part.empty), work * (not part.empty)
 
-    def _step_loss(self, part: Part) -> Tensor:
+    def _step_loss(self, part: MicroBatch) -> Tensor:
         energy_errors, force_errors = _errors(part.batch, *energy_and_forces(self.model, part.batch, training=True))
         return self._loss(energy_errors.square().sum() / part.molecules, force_errors.square().sum() / (3 * part.atoms))
 
@@ -89,10 +90,7 @@ class PotentialTask:
         return weights["energy"] * energy + weights["force"] * forces
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """Errors on every structure of `split`: energy in eV per atom, forces in eV/Å, all components alike.
-
-        The standard error of the force MAE is over structures, the unit that was sampled.
-        """
+        """Return the loss and the errors (`error_metrics`) on every structure of `split`."""
         device = next(self.model.parameters()).device
         rows, cutoff = self.geometries.rows(split), self.settings["training"]["cutoff"]
         batches = evaluation_batches(self.geometries, rows, self.references, cutoff, EVALUATION_ATOMS, device)
@@ -101,22 +99,15 @@ class PotentialTask:
             energy, forces = (e.double() for e in _errors(batch, *energy_and_forces(self.model, batch, training=False)))
             atoms = batch[keys.N_ATOMS].double()  # (M,)
             absolute = torch.zeros_like(atoms).index_add_(0, batch[keys.MOLECULE], forces.abs().mean(1))  # (M,)
-            sums += torch.stack([
+            sums += torch.stack([  # the arguments of error_metrics
                 energy.abs().sum(), energy.square().sum(), atoms.new_tensor(len(atoms)),
                 absolute.sum(), forces.square().sum(), atoms.sum(),
                 absolute @ absolute, absolute @ atoms, atoms @ atoms,
             ])  # fmt: skip
-        e, ee, molecules, f, ff, atoms, aa, an, nn = distributed.summed(sums).tolist()
-        mae = f / atoms
-        return {
-            "loss": self._loss(ee / molecules, ff / (3 * atoms)),
-            "energy_mae": e / molecules,
-            "energy_rmse": (ee / molecules) ** 0.5,
-            "force_mae": mae,
-            # of a ratio of sums, linearised: Cochran, Sampling Techniques, 3rd ed., eq. 6.13
-            "force_mae_se": max(0.0, aa - 2 * mae * an + mae**2 * nn) ** 0.5 / atoms,
-            "force_rmse": (ff / (3 * atoms)) ** 0.5,
-        }
+        totals = distributed.summed(sums).tolist()
+        _, energy_squares, structures, _, force_squares, atoms, *_ = totals
+        loss = self._loss(energy_squares / structures, force_squares / (3 * atoms))
+        return {"loss": loss, **error_metrics(*totals)}
 
     def baseline(self) -> dict[str, float]:
         """The zero line of the error axis: the force MAE of a potential that predicts no force, in eV/Å."""
@@ -133,7 +124,7 @@ class PotentialTask:
         counts = []
         for row in (sizes.argmin(), sizes.argmax()):  # the ratio of pairs to atoms must differ
             batch = gather(self.geometries, self.rows[[row]], self.references, cutoff, "cpu")
-            part = Part(batch, 1, len(batch[keys.Z]))
+            part = MicroBatch(batch, 1, len(batch[keys.Z]))
             flops = counted_flops(lambda part=part: self._step_loss(part).backward())
             counts.append((len(batch[keys.Z]), len(batch[keys.PAIR_I]), flops))
         self.model.zero_grad()
