@@ -27,12 +27,14 @@ def test_every_file_named_exists(checkout):
     assert not {name for name in named | linked if not (checkout / name).exists()}
 
 
-def test_every_verb_named_is_one(checkout):
-    from chemscale.cli import parser
+def test_every_command_named_is_one(checkout):
+    from typer.main import get_command
 
-    verbs = next(a for a in parser()._actions if a.dest == "verb").choices
-    named = set(re.findall(r"chemscale ([a-z]+) ", text(checkout, "README.md")))
-    assert "train" in named and named <= set(verbs)
+    from chemscale.cli import app
+
+    commands = get_command(app).commands
+    named = set(re.findall(r"(?:^|`)chemscale ([a-z]+) \S*[./…]", text(checkout, "README.md"), re.MULTILINE))
+    assert "train" in named and named <= set(commands)
 
 
 def test_the_ase_example_runs(checkout, trained_potential, tmp_path, monkeypatch, capsys):

@@ -8,5 +8,9 @@ class ChemscaleError(Exception):
     """
 
 
+class Interrupted(Exception):
+    """Report that a training was told to stop; its state is saved, and the same command goes on from it."""
+
+
 class NotFittable(ChemscaleError):
     """Report that a table cannot support a law; callers that fit many laws record the reason and go on."""

@@ -1,11 +1,12 @@
 """Files that are either whole or absent, and their fingerprints."""
 
+import csv
 import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,13 @@ def resumable_folder(directory: Path, identity: dict) -> Path:
     return directory
 
 
+def require_paths(*paths: Path | None) -> None:
+    """Raise ChemscaleError for the first of `paths` that does not exist; None stands for one that is not given."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise ChemscaleError(f"{path}: no such file or folder")
+
+
 def sha256(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
@@ -86,6 +94,24 @@ def require_unaltered(directory: Path, hashes: dict[str, str]) -> None:
 def finite(value: float) -> float | None:
     """JSON has no infinity: None."""
     return float(value) if math.isfinite(value) else None
+
+
+def require_header(path: Path, columns: Iterable[str | None]) -> None:
+    """Raise ChemscaleError if the table at `path` is missing or lacks one of `columns`, without reading its rows."""
+    require_paths(path)
+    try:
+        if path.suffix == ".parquet":
+            from pyarrow.parquet import read_schema
+
+            header = read_schema(path).names
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                header = next(csv.reader(file), [])
+    except (OSError, ValueError, csv.Error):
+        return  # `read_table` says what is wrong with it
+    missing = [name for name in columns if name not in (None, *header)]
+    if missing and "" not in header and len(set(header)) == len(header):  # else pandas renames columns
+        raise ChemscaleError(f"{path}: no column {', '.join(missing)}; the table has {', '.join(header)}")
 
 
 def read_table(path: Path) -> "pd.DataFrame":

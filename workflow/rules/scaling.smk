@@ -30,7 +30,8 @@ rule collect:
         tables=subpath(output.runs, parent=True),
     shell:
         r"""
-        chemscale collect {params.results:q} --cells - --out {params.tables:q} <<<{params.cells:q} &>{log:q}
+        chemscale collect {params.results:q} {input.sweeps:q} --cells - --out {params.tables:q} \
+            <<<{params.cells:q} &>{log:q}
         """
 
 

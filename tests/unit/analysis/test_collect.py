@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from chemscale.analysis.collect import collect, sweeps
+from chemscale.analysis.collect import collect, trials_of
 from chemscale.analysis.fits import fit_runs
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, read_table, write_json
@@ -82,12 +82,15 @@ def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     sweep = {"family": "chemgpt-slim", "trials": trials, "best": best, "batch_tokens": 600}
     sweep["rule"] = {"intercept": -4.6, "slope": 0.0, "batch_slope": 0.0}
     sweep |= {"estimate": "tse", "maps": {}, "compute": {"flops_share_saved": 0.5}}
-    write_json(results / "tuning" / "language" / "chemgpt-slim.json", sweep)
+    used = results / "tuning" / "language" / "chemgpt-slim.json"
+    write_json(used, sweep)
+    write_json(results / "tuning" / "language" / "removed.json", sweep)
     # a step is a factor ten, half of it 3.2; the third cell's own width was swept, its best rate at the edge
     for name, rate, width in zip(CELLS[:5], (0.0009, 0.0003, 0.1, 0.3, 0.4), (8, 32, 16, 32, 32), strict=True):
         path = results / "runs" / name / "metrics.json"
         write_json(path, read_json(path) | {"learning_rate": rate, "width": width})
-    table = collect(results, CELLS, results / "tables")
+    table = collect(results, CELLS, results / "tables", [used])
+    assert len(read_table(results / "tables" / "sweeps.parquet")) == len(trials)
     assert table["rate_at_edge"].tolist() == [False, True, True, False, True, False]
     left_out = {entry["cell"]: entry["rule"] for entry in fit_runs(table, "language", draws=10)["left_out"]}
     assert left_out[CELLS[1]] == left_out[CELLS[2]] == "learning rate at the edge of its sweep"
@@ -128,7 +131,7 @@ def test_sweeps_have_a_row_a_trial_with_the_map_of_their_family(tmp_path):
     }
     write_json(tmp_path / "tuning" / "potential" / "schnet.json", sweep)
     write_json(tmp_path / "tuning" / "potential" / "painn.json", sweep | {"family": "painn", "estimate": None})
-    table = sweeps(tmp_path)
+    table = trials_of((tmp_path / "tuning").rglob("*.json"))
     assert table["family"].tolist() == ["painn", "painn", "schnet", "schnet"] and set(table["arm"]) == {"potential"}
     schnet = table[table["family"] == "schnet"]
     assert schnet["expected_loss"].tolist() == [0.5, 0.9] and schnet["predicted_loss"].tolist()[1] == 0.9

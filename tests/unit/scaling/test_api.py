@@ -106,4 +106,4 @@ def test_the_verb_fits_a_csv_as_the_issue_writes_it(table, tmp_path, capsys):
     assert found["diagnostics"]["delta"] == 1e-3 and found["parameters"]["beta"] == pytest.approx(0.35, abs=0.05)
     assert "starts agree" in capsys.readouterr().err
     assert cli.main(["fit", str(tmp_path / "table.csv"), "--loss", "lost", "--data", "tokens", "--out", "x"]) == 2
-    assert "needs the column lost" in capsys.readouterr().err
+    assert "no column lost" in capsys.readouterr().err

@@ -92,11 +92,11 @@ def test_accumulated_parts_give_the_losses_of_whole_batches(arm, cell_settings, 
 
 
 @pytest.mark.parametrize("arm", ["language"])
-def test_a_verb_asked_for_two_devices_starts_two_processes(arm, cell_settings, tmp_path):
+def test_a_command_asked_for_two_devices_starts_two_processes(arm, cell_settings, tmp_path):
     """Without GPUs the two train on the CPU; settings come by standard input, as from the rule."""
     cell_settings["training"]["steps"] |= {"minimum": 10, "maximum": 10}
-    verb = [sys.executable, "-m", "chemscale.cli", "train", "-", "--out", str(tmp_path / "cell"), "--gpus", "2"]
-    subprocess.run(verb, input=json.dumps(cell_settings), text=True, check=True, capture_output=True)
+    train = [sys.executable, "-m", "chemscale.cli", "train", "-", "--out", str(tmp_path / "cell"), "--gpus", "2"]
+    subprocess.run(train, input=json.dumps(cell_settings), text=True, check=True, capture_output=True)
     metrics = read_json(tmp_path / "cell" / "metrics.json")
     assert metrics["processes"] == 2 and metrics["status"] == "finished"
     assert not (tmp_path / "cell.checkpoints").exists()

@@ -1,6 +1,7 @@
 """Collect the records of many cells in the runs table, the training curves, and the trials of the sweeps."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ LINE = ("slope", "intercept", "residual", "spearman", "r2")  # columns from the 
 USES = ("quality", "dynamics", "errors")  # files beside a record that add columns
 
 
-def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
+def collect(results: Path, names: list[str], out: Path, sweeps: Iterable[Path] = ()) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row per cell.
 
     * runs.parquet, runs.csv: one row per cell, with the quality of what it generated or simulated and its errors on
       other datasets (docs/runs-table.md describes the columns)
     * histories.parquet: one row per point of a training curve
-    * sweeps.parquet: one row per trial of a learning rate (see `sweeps`)
+    * sweeps.parquet: one row per trial of a learning rate of `sweeps`, the files that `tune` wrote (see `trials_of`)
 
     A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
     Raises ChemscaleError if no cell has a record.
@@ -50,7 +51,7 @@ def collect(results: Path, names: list[str], out: Path) -> pd.DataFrame:
     if not histories:
         raise ChemscaleError(f"{results}: none of the {len(names)} cells has a record; train some cells first")
     curves = pa.concat_tables(histories, promote_options="permissive").to_pandas(ignore_metadata=True)
-    trials = sweeps(results)
+    trials = trials_of(sweeps)
     table["rate_at_edge"] = at_edge(table, trials)
     for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (trials, "sweeps.parquet")):
         with atomic(out / file) as path:
@@ -90,13 +91,13 @@ def at_edge(table: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
     return flags
 
 
-def sweeps(results: Path) -> pd.DataFrame:
-    """Return the trials of all sweeps of learning rates in `results`, one row each, with the findings of their sweep.
+def trials_of(sweeps: Iterable[Path]) -> pd.DataFrame:
+    """Return the trials of all learning-rate `sweeps`, one row each, with the findings of their sweep.
 
     `slope`, `intercept`, `spearman` and `r2` belong to the map from the chosen `estimate` to final losses.
     """
     rows = []
-    for path in sorted(results.glob("tuning/*/*.json")):
+    for path in sorted(sweeps):
         sweep = read_json(path)
         best = {(entry["width"], entry["batch_tokens"]): entry for entry in sweep["best"]}
         line = sweep["maps"].get(sweep["estimate"], {})

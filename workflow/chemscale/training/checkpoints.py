@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, Interrupted
 from chemscale.files import atomic, read_json, write_json
 from chemscale.training import distributed
 from chemscale.training.attempts import Attempts
@@ -23,10 +23,6 @@ LOG = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 2  # the older one serves when the newest cannot be read
 STEPS_BETWEEN_AGREEMENTS = 20  # several processes must agree to save, which costs them time at every step they ask
-
-
-class Interrupted(Exception):
-    """Report that the scheduler asked to stop; the state is saved and the next attempt goes on from it."""
 
 
 class Checkpointing:
