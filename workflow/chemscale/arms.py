@@ -23,6 +23,11 @@ class Arm:
         """The column that counts the data."""
         return self.counted["data"][0]
 
+    @property
+    def examples(self) -> str:
+        """The unit of the data: molecules or structures."""
+        return self.data_label.removeprefix("training ")
+
 
 PARAMETERS = "parameters"
 

@@ -13,7 +13,7 @@ from helpers.potentials import every_potential
 from chemscale.arms import ARMS
 from chemscale.config.complete import complete
 from chemscale.errors import ChemscaleError
-from chemscale.figures.style import loss_against_data
+from chemscale.figures.curves import loss_against_data
 from chemscale.models.accounting import parameter_groups
 from chemscale.models.family import SYMMETRIES, non_embedding
 from chemscale.models.potentials import build_potential

@@ -228,22 +228,3 @@ def test_a_single_atom_does_not_stop_a_batch(trained_potential):
     potential = PotentialCalculator(trained_potential[1]).potential
     table = run_dynamics(potential, [Atoms("H"), molecule("CH4")], 300.0, 0.02, 0.5, 0)
     assert table["survived"].all() and table["atoms"].tolist() == [1, 5]
-
-
-def test_the_figure_shows_every_finished_cell_with_or_without_relaxations():
-    from chemscale.figures.dynamics import PANELS, simulations
-
-    cell = {"arm": "potential", "status": "finished", "simulated_molecules": 2, "simulated_ps": 0.5, "parameters": 900}
-    values = {name: 0.3 for name, _, _ in PANELS} | {"relax_energy": -0.2, "relax_rmsd_se": 0.1}
-    rows = [
-        cell | values | {"family": family, "size": "d1-w8", "data": data}
-        for family in ("schnet", "painn")
-        for data in (20, 60)
-    ]
-    failed = cell | {"status": "failed", "family": "schnet", "size": "d1-w8", "data": 180}
-    table = pd.DataFrame([*rows, failed])
-    figure = simulations(table)
-    drawn = [len(axes.containers) for axes in figure.axes]
-    assert drawn == [2] * 6 and figure.axes[0].containers[0].lines[0].get_xdata().tolist() == [20, 60]
-    without = simulations(table.drop(columns=["relax_rmsd", "relax_energy", "relaxed", "relax_rmsd_se"]))
-    assert [len(axes.containers) for axes in without.axes] == [2, 2, 2, 0, 0, 0]
