@@ -72,10 +72,10 @@ def test_large_cells_ask_for_more_and_for_a_gpu(clone):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"langauge": {}}, "'langauge' was unexpected"),
+        ({"langauge": {}}, "langauge: unknown key; did you mean language?"),
         (
             {"language": {"dataset": "nci-small", "families": {"chemgpt-slim": {"widths": "16"}}, "data": [1]}},
-            "'16' is not",
+            "language.families.chemgpt-slim.widths = '16': expected a list",
         ),
     ],
     ids=["unknown", "mistyped"],
@@ -84,7 +84,7 @@ def test_configuration_errors_are_readable(clone, change, message):
     config = yaml.safe_load((clone / SMOKE).read_text())
     (clone / "bad.yaml").write_text(yaml.safe_dump(config | change))
     output = snakemake(clone, "--dry-run", "--configfile", "bad.yaml", check=False)
-    assert message in output and "config/README.md explains every key" in output
+    assert message in output and "docs/configuration.md explains every key" in output
     assert "Traceback" not in output
 
 

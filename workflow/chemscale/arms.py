@@ -1,61 +1,67 @@
-"""The arms of a study: what is measured in each, in what unit, and by which columns of the runs table."""
+"""The arms of a study: what each learns from, what is measured in it and in what unit."""
 
 from dataclasses import dataclass
 
+PARAMETERS = "parameters"
+PARAMETERS_LABEL = "non-embedding parameters"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Arm:
-    """What is fitted in an arm of the study: the loss, and the columns that count data, parameters and compute.
+    """An arm of a study: its data, its task, its loss, and the columns of the runs table that count its data.
 
-    The first column of `counted` is the one the fits use. `loss_degree` is the power of an error that the loss of
-    training and validation is: 2 for squared errors.
+    Laws use the first of `data_columns`. `loss_degree` is the power of an error that the loss of training and
+    validation is: 2 for squared errors.
     """
 
-    loss: str
-    unit: str
-    label: str
-    data_label: str
-    counted: dict[str, tuple[str, ...]]
+    examples: str  # what its data sizes count
+    header: str  # file of a dataset's folder that is written last
+    task: str  # module:class of its training task
+    loss: str  # column of the runs table
+    unit: str  # of the loss
+    label: str  # of the loss
+    data_columns: tuple[str, ...]
     loss_degree: int
 
     @property
     def data(self) -> str:
         """The column that counts the data."""
-        return self.counted["data"][0]
+        return self.data_columns[0]
 
     @property
-    def examples(self) -> str:
-        """The unit of the data: molecules or structures."""
-        return self.data_label.removeprefix("training ")
+    def data_label(self) -> str:
+        """The label of the data sizes."""
+        return f"training {self.examples}"
 
-
-PARAMETERS = "parameters"
-
-
-COUNTED = {
-    "parameters": (PARAMETERS, "parameters_total", "parameters_matrices"),
-    "compute": ("flops", "flops_6nd", "device_seconds"),
-}
+    @property
+    def counted(self) -> dict[str, tuple[str, ...]]:
+        """The columns that count data, parameters and compute."""
+        return {
+            "data": self.data_columns,
+            "parameters": (PARAMETERS, "parameters_total", "parameters_matrices"),
+            "compute": ("flops", "flops_6nd", "device_seconds"),
+        }
 
 
 ARMS = {
     "language": Arm(
-        "test_loss",
-        "nats per token",
-        "test loss",
-        "training molecules",
-        {"data": ("train_molecules", "train_tokens"), **COUNTED},
+        examples="molecules",
+        header="corpus.json",
+        task="chemscale.training.tasks.language:LanguageTask",
+        loss="test_loss",
+        unit="nats per token",
+        label="test loss",
+        data_columns=("train_molecules", "train_tokens"),
         loss_degree=1,
     ),
     "potential": Arm(
-        "test_force_mae",
-        "eV/Å",
-        "test MAE of forces",
-        "training structures",
-        {"data": ("train_structures", "train_atoms", "train_force_labels"), **COUNTED},
+        examples="structures",
+        header="geometries.json",
+        task="chemscale.training.tasks.potential:PotentialTask",
+        loss="test_force_mae",
+        unit="eV/Å",
+        label="test MAE of forces",
+        data_columns=("train_structures", "train_atoms", "train_force_labels"),
         loss_degree=2,
     ),
 }
-
-
-PARAMETERS_LABEL = "non-embedding parameters"

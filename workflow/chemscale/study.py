@@ -12,7 +12,7 @@ from chemscale.config.study_models import (
     LanguageArm,
     LanguageTraining,
     PotentialArm,
-    PotentialFamily,
+    PotentialGrid,
     PotentialTraining,
 )
 from chemscale.models.family import non_embedding
@@ -54,16 +54,16 @@ def cells(config: dict) -> list[Cell]:
     """Return all cells of a complete configuration (`chemscale.config.complete`), small ones first within a family."""
     return [
         _cell(config["study"], arm, options, family, depth, width, data, seed)
-        for arm, options in arms(config).items()
+        for arm, options in arm_options(config).items()
         for family, choices in options.families.items()
-        for depth in (choices.depths if isinstance(choices, PotentialFamily) else [None])
+        for depth in (choices.depths if isinstance(choices, PotentialGrid) else [None])
         for width in choices.widths
         for data in options.data
         for seed in range(seeds(options, data))
     ]
 
 
-def arms(config: dict) -> dict[str, LanguageArm | PotentialArm]:
+def arm_options(config: dict) -> dict[str, LanguageArm | PotentialArm]:
     """Return the arms that a complete configuration has, by name."""
     return {arm: ARM_MODELS[arm].model_validate(config[arm]) for arm in ARMS if arm in config}
 
@@ -114,7 +114,7 @@ def tuned_families(config: dict) -> list[tuple[str, str]]:
     """Return (arm, family) of every family whose learning rate is tuned."""
     return [
         (arm, family)
-        for arm, options in arms(config).items()
+        for arm, options in arm_options(config).items()
         for family, choices in options.families.items()
         if choices.learning_rate == "tuned"
     ]
@@ -122,12 +122,12 @@ def tuned_families(config: dict) -> list[tuple[str, str]]:
 
 def tuning_settings(config: dict, arm: str, family: str) -> SweepSettings:
     """Return the settings of a family's sweep of learning rates."""
-    options = arms(config)[arm]
+    options = arm_options(config)[arm]
     choices = options.families[family]
     settings = {
         "arm": arm,
         "family": family,
-        **({"depth": choices.depths[0]} if isinstance(choices, PotentialFamily) else {}),
+        **({"depth": choices.depths[0]} if isinstance(choices, PotentialGrid) else {}),
         "seed": 0,
         "dataset": f"results/data/{options.dataset}",
         "training": options.training,

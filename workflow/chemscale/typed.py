@@ -5,11 +5,12 @@ type that they were written with (22 stays an integer where 22.0 would do), sinc
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from chemscale.errors import ChemscaleError
 
@@ -22,8 +23,10 @@ EXPECTED = {
     "string_type": "text",
     "list_type": "a list",
     "dict_type": "a mapping of keys to values",
+    "invalid_key": "text as a key",
     "model_type": "a mapping of keys to values",
 }
+WRONG = "wrong"  # the type of errors that our own validators raise
 BOUNDS = {
     "greater_than": ("must be greater than", "gt"),
     "greater_than_equal": ("must be at least", "ge"),
@@ -44,8 +47,33 @@ class Keys(BaseModel):
     @classmethod
     def _not_null(cls, value: object, info: Any) -> object:
         if value is None and info.field_name not in cls.NULLABLE:
-            raise PydanticCustomError("null", "has no value; give one or leave the key out")
+            advice = "give one" if cls.model_fields[info.field_name].is_required() else "give one or leave the key out"
+            raise wrong(f"has no value; {advice}")
         return value
+
+    @model_validator(mode="after")
+    def _follow_rules(self) -> Self:
+        if broken := list(self.broken_rules()):
+            raise PydanticCustomError("rules", "values do not go together", {"rules": broken})
+        return self
+
+    def broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield (key, message) for values that do not go together; the key is empty where it is all of them."""
+        yield from ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """Return the JSON schema without titles, and without null where a key is left out instead."""
+        content = handler.resolve_ref_schema(handler(core))
+        content.pop("title", None)
+        for name, value in content.get("properties", {}).items():
+            value.pop("title", None)
+            if value.get("default", 0) is None:
+                del value["default"]
+            if name not in cls.NULLABLE and {"type": "null"} in value.get("anyOf", []):
+                (other,) = [one for one in value.pop("anyOf") if one != {"type": "null"}]
+                content["properties"][name] = other | value
+        return content
 
     @classmethod
     def from_json(cls, content: object, where: str = "settings") -> Self:
@@ -89,9 +117,29 @@ Share = Annotated[float, Field(ge=0, le=1), AsWritten]
 Name = Annotated[str, Field(pattern=NAME)]
 
 
-def broken_rules(rules: Iterable[tuple[str, str]]) -> PydanticCustomError:
-    """Return the error of values that do not go together: (key, message) for each rule, the key "" for all of them."""
-    return PydanticCustomError("rules", "values do not go together", {"rules": list(rules)})
+def wrong(message: str) -> PydanticCustomError:
+    """Return the error of a value: `<what is wrong>; <how to fix it>`."""
+    return PydanticCustomError(WRONG, "{message}", {"message": message})
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Restrict text to `names`, which may grow until they are asked for."""
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Check the name after the type."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """List the names for editors."""
+        return handler(schema) | {"enum": list(self.names())}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names():
+            raise wrong(f"unknown name; {suggestion(name, self.names())}")
+        return name
 
 
 def check(model: type[M], content: object, where: str = "") -> tuple[M | None, list[str]]:
@@ -122,7 +170,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return the known name that `name` is nearest to, or all of them, as the end of a message."""
     known = list(known)
     near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"use {'one of ' * (len(known) > 1)}{', '.join(known)}"
 
 
 def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) -> list[str]:
@@ -131,10 +179,12 @@ def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) 
     kind, context = error["type"], error.get("ctx", {})
     description, _ = _described(model, place)
     if kind == "rules":
-        return [
-            f"{stated(_dotted(dotted, [name]), error['input'].get(name)) if name else dotted}: {message}"
-            for name, message in context["rules"]
-        ]
+        lines = []
+        for name, message in context["rules"]:
+            at = _dotted(dotted, [name] if name else [])
+            begin = stated(at, error["input"][name]) if name in error["input"] else at
+            lines.append(f"{begin}: {message}".removeprefix(": "))
+        return lines
     if kind == "extra_forbidden":
         name = str(place[-1])
         owner = next(one for one in _described(model, place[:-1])[1] if name not in one.model_fields)
@@ -142,7 +192,7 @@ def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) 
             return [f"{dotted}: this key is now called {owner.RENAMED[name]}; rename it"]
         return [f"{dotted}: unknown key; {suggestion(name, owner.model_fields)}"]
     if kind == "missing":
-        return [f"{dotted}: missing; expected {description}"]
+        return [f"{dotted}: missing; add it ({description})"]
     about = f" ({description})" if description else ""
     if kind == "literal_error":
         message = f"expected one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}"
@@ -156,16 +206,17 @@ def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) 
         message = f"needs at {bound} {context['min_length' if bound == 'least' else 'max_length']} of them{about}"
     elif kind == "string_pattern_mismatch":
         message = "expected lower-case letters, digits and hyphens, the first no hyphen"
-    else:  # of our own validators, which say what is wrong and how to fix it
-        message = error["msg"]
-    return [f"{stated(dotted, error['input'])}: {message}"]
+    else:
+        message = error["msg"] if kind == WRONG else f"is not valid{about}"
+    begin = dotted if error["loc"][-1:] == ("[key]",) else stated(dotted, error["input"])
+    return [f"{begin}: {message}"]
 
 
 def _dotted(where: str, place: Iterable[str | int]) -> str:
     text = where
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "top level"
+    return text
 
 
 def _described(model: type[Keys], place: list[str | int]) -> tuple[str | None, list[type[Keys]]]:

@@ -4,17 +4,17 @@ import json
 import math
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
-from chemscale import study
+from chemscale import arms, study
 from chemscale.config.complete import complete
+from chemscale.data.sources import SOURCES, registry
 from chemscale.processes import put_commands_on_path
 from chemscale.errors import ChemscaleError
 
 put_commands_on_path()
 
-REGISTRY = yaml.safe_load((Path(study.__file__).parents[2] / "resources" / "datasets.yaml").read_text())
+REGISTRY = registry()
 try:
     config = complete(config, REGISTRY)
 except ChemscaleError as error:
@@ -22,7 +22,7 @@ except ChemscaleError as error:
 
 DATASETS = REGISTRY | config["datasets"]
 CELLS = {cell.name: cell for cell in study.cells(config)}
-ARMS = [arm for arm in ("language", "potential") if arm in config]
+ARMS = [arm for arm in arms.ARMS if arm in config]
 RECORDS = [f"results/{config['study']}/runs/{name}/metrics.json" for name in CELLS]
 GENERATES = "generate" in config.get("language", {})
 QUALITIES = [
@@ -47,12 +47,12 @@ ERRORS = [
 SWEEPS = [study.tuning_path(config["study"], arm, family) for arm, family in study.tuned_families(config)]
 
 
-def datasets_from(arm, *sources):
-    """Regular expression of the datasets of an arm that come from one of `sources`; from any if none is given."""
+def datasets_of(arm, fetched=None):
+    """Return the regular expression of an arm's datasets: those with a raw file to fetch, those without, or all."""
     names = [
         name
         for name, entry in DATASETS.items()
-        if entry["arm"] == arm and entry["source"] in (sources or [entry["source"]])
+        if entry["arm"] == arm and fetched in (None, SOURCES[entry["source"]].fetch is not None)
     ]
     return "|".join(names) or "(?!)"
 
@@ -75,13 +75,12 @@ def own_molecules(wildcards):
 
 def dataset_path(arm):
     """The header that is written last when the dataset of an arm is complete."""
-    header = {"language": "corpus.json", "potential": "geometries.json"}[arm]
-    return f"results/data/{config[arm]['dataset']}/{header}"
+    return f"results/data/{config[arm]['dataset']}/{arms.ARMS[arm].header}"
 
 
 def stores_evaluated_on():
     """The headers of the datasets that potentials are only evaluated on."""
-    return [f"results/data/{name}/geometries.json" for name in EVALUATED_ON]
+    return [f"results/data/{name}/{arms.ARMS['potential'].header}" for name in EVALUATED_ON]
 
 
 def data_of_arm(wildcards):

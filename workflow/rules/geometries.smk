@@ -15,7 +15,7 @@ rule label:
     benchmark:
         "logs/data/{dataset}/label.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential", "thermal"),
+        dataset=datasets_of("potential", fetched=False),
     priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"
@@ -42,7 +42,7 @@ rule fetch_geometries:
     benchmark:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential", "file", "download"),
+        dataset=datasets_of("potential", fetched=True),
     priority: 100
     localrule: True
     conda:
@@ -67,7 +67,7 @@ rule ingest:
     benchmark:
         "logs/data/{dataset}/ingest.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential", "file", "download"),
+        dataset=datasets_of("potential", fetched=True),
     priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"

@@ -13,7 +13,7 @@ rule fetch_molecules:
     benchmark:
         "logs/data/{dataset}/fetch.tsv"
     wildcard_constraints:
-        dataset=datasets_from("language"),
+        dataset=datasets_of("language"),
     priority: 100
     localrule: True
     conda:
@@ -42,7 +42,7 @@ rule encode:
     benchmark:
         "logs/data/{dataset}/encode.tsv"
     wildcard_constraints:
-        dataset=datasets_from("language"),
+        dataset=datasets_of("language"),
     priority: 100  # everything of its arm waits for it
     conda:
         "../../envs/chemscale.yaml"

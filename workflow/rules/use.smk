@@ -16,7 +16,7 @@ rule properties:
     benchmark:
         "logs/data/{dataset}/properties-{molecules}.tsv"
     wildcard_constraints:
-        dataset=datasets_from("language"),
+        dataset=datasets_of("language"),
         molecules="[0-9]+",
     conda:
         "../../envs/chemscale.yaml"
@@ -81,7 +81,7 @@ rule minima:
     benchmark:
         "logs/data/{dataset}/minima-{molecules}.tsv"
     wildcard_constraints:
-        dataset=datasets_from("potential"),
+        dataset=datasets_of("potential"),
         molecules="[0-9]+",
     conda:
         "../../envs/chemscale.yaml"

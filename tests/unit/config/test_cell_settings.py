@@ -69,7 +69,7 @@ def test_all_problems_of_settings_are_reported_with_their_file():
     assert str(error.value).splitlines()[0] == "cell.json: 4 problems"
     assert "  - training.batch_tokens: unknown key; did you mean batch_atoms?" in str(error.value)
     assert "  - training.clip = 0: must be greater than 0 (largest norm of the gradient)" in str(error.value)
-    assert "  - seed: missing; expected seed of the initial weights and of the order of batches" in str(error.value)
+    assert "  - seed: missing; add it (seed of the initial weights and of the order of batches)" in str(error.value)
     assert "  - wdth: unknown key; did you mean width?" in str(error.value)
     with pytest.raises(ChemscaleError, match=r"^settings: arm = 'potentials': expected one of language, potential$"):
         CellSettings.from_json(kept("potential") | {"arm": "potentials"})

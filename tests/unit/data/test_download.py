@@ -9,7 +9,7 @@ import pytest
 
 from chemscale.data import download as module
 from chemscale.data.download import download
-from chemscale.data.sources import fetch
+from chemscale.data.sources import fetch, registry
 from chemscale.errors import ChemscaleError
 
 CONTENT = b"CCO\n" * 5000
@@ -199,7 +199,8 @@ def test_the_first_download_pins_what_the_entry_leaves_open(server, tmp_path, ca
 
 def test_geometries_are_fetched_by_address_alone(server, tmp_path):
     server.files["/files/18112775"] = CONTENT
-    entry = {"arm": "potential", "source": "download", "url": server.url + "/files/18112775", "md5": RIGHT["md5"]}
+    entry = registry()["ani-1x"] | {"url": server.url + "/files/18112775", "md5": RIGHT["md5"]}
     assert fetch("ani-1x", entry, tmp_path)["file"] == "18112775"
-    with pytest.raises(ChemscaleError, match="ani-1x: the entry lacks url"):
-        fetch("ani-1x", {"arm": "potential", "source": "download"}, tmp_path)
+    del entry["url"]
+    with pytest.raises(ChemscaleError, match=r"ani-1x: url: missing; add it \(address of the file\)"):
+        fetch("ani-1x", entry, tmp_path)

@@ -1,17 +1,23 @@
 """Where molecules come from: RDKit's own, recombined ones, files in every form, and entries that cannot be used."""
 
 from collections import Counter
+from typing import get_args
 
 import pytest
-import yaml
 from rdkit import Chem
 
-from chemscale.data.sources import NEEDED, NEEDED_BY_CORPUS, fetch
+from chemscale.config.complete import complete
+from chemscale.config.reference import schema
+from chemscale.data.entries import GeometryFileEntry, MoleculeEntry, Source
+from chemscale.data.sources import SOURCES, check_entry, fetch, registry
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, sha256
+from chemscale.geometries.formats import FORMATS, Format
+from chemscale.geometries.units import FLAGS
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import Layout, Line, read_lines
 from chemscale.molecules.recombine import recombine
+from chemscale.typed import key
 
 SPLITS = {"validation": 1, "test": 1, "seed": 0, "max_tokens": 64, "max_failure_share": 0.1}
 FILE = {"arm": "language", "source": "file", "format": "lines", **SPLITS}
@@ -85,16 +91,16 @@ def test_recombination_of_real_molecules_is_not_one_core_over_and_over():
 
 
 def test_more_children_than_there_are_is_an_error():
-    with pytest.raises(ChemscaleError, match="only 2 new molecules of the 50 asked for"):
+    with pytest.raises(ChemscaleError, match="recombined.count = 50: only 2 new molecules found"):
         list(recombine(AMIDES, 50, seed=0))
     with pytest.raises(ChemscaleError, match="no molecule has a bond that BRICS cuts"):
         list(recombine([("CC", "a"), ("unreadable", "b")], 1, seed=0))
 
 
 def test_a_recombination_that_fails_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("chemscale.data.sources.embedded_molecules", lambda names: AMIDES)
+    monkeypatch.setattr("chemscale.molecules.embedded.embedded_molecules", lambda names: AMIDES)
     entry = {"arm": "language", "source": "recombined", "files": ["nci"], "count": 50, **SPLITS}
-    with pytest.raises(ChemscaleError, match="only 2 new molecules"):
+    with pytest.raises(ChemscaleError, match="count = 50: only 2 new molecules found"):
         fetch("mine", entry, tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert fetch("mine", entry | {"count": 2}, tmp_path)["file"] == "molecules.smi"
@@ -118,16 +124,32 @@ def test_a_relative_path_is_taken_from_where_one_is(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"path": "nowhere.smi"}, r"own.path: nowhere.smi: no such file \(looked for /"),
-        ({"source": "cloud"}, "own.source: 'cloud' is wrong; right would be one of rdkit, recombined, file, download"),
-        ({"source": "download"}, "own: the entry lacks url"),
-        ({"source": "rdkit"}, "own: the entry lacks files"),
-        ({"source": "rdkit", "files": ["zinc"]}, "own.files: 'zinc' is not one of nci, wehi"),
-        ({}, "own: the entry lacks path"),
-        ({"path": "a.csv", "split_column": "SPLIT"}, "own: to keep the splits of a file takes both `split_column` and"),
+        ({"path": "nowhere.smi"}, r"own.path = 'nowhere.smi': no such file \(/.*/nowhere.smi\); correct the path"),
         (
-            {"path": "a.csv", "split_column": "SPLIT", "splits": {"train": "a"}},
-            "what that column calls train, test and",
+            {"source": "cloud"},
+            "own: source = 'cloud': the language arm has no such kind of source; use one of rdkit, rec",
+        ),
+        ({"source": "files"}, "own: source = 'files': .* did you mean file?"),
+        ({"arm": "molecules"}, "own: arm = 'molecules': expected one of language, potential"),
+        ({"source": "download"}, "own: url: missing; add it .address of the file"),
+        (
+            {"source": "rdkit", "format": None},
+            "own: 2 problems\n  - files: missing; add it .*\n  - format: unknown key",
+        ),
+        ({"path": "a.csv", "column": 3}, "own: column = 3: expected text .column of SMILES"),
+        ({}, "own: path: missing; add it .path of the file"),
+        (
+            {"path": "a.csv", "split_column": "SPLIT", "format": None},
+            "own: format = null: has no value; give one or leave",
+        ),
+        (
+            {"path": "a.csv", "split_column": "S", "format": "csv"},
+            "own: split_column = 'S': needs splits too; give both",
+        ),
+        ({"path": "a.csv", "column": "smiles"}, "own: column = 'smiles': format: lines has no columns; leave it out"),
+        (
+            {"path": "a.csv", "split_column": "SPLIT", "splits": {"train": "a"}, "format": "csv"},
+            "own: splits = {'train': 'a'}: must name train and test, as in {train: train, test: test}",
         ),
     ],
 )
@@ -137,11 +159,117 @@ def test_an_entry_that_cannot_be_used_says_why(tmp_path, change, message):
     assert not (tmp_path / "source.json").exists()
 
 
-def test_every_entry_of_the_registry_has_what_its_source_needs(checkout):
-    registry = yaml.safe_load((checkout / "resources" / "datasets.yaml").read_text())
-    entries = {name: entry for name, entry in registry.items() if entry["arm"] == "language"}
+def test_geometries_that_are_made_here_are_not_fetched(tmp_path):
+    with pytest.raises(
+        ChemscaleError, match=r"gfn2-tiny.source = 'thermal': nothing to fetch; `chemscale label` makes"
+    ):
+        fetch("gfn2-tiny", registry()["gfn2-tiny"], tmp_path)
+
+
+LABELLED = {
+    "arm": "potential",
+    "source": "file",
+    "path": "a.h5",
+    "method": "wB97X",
+    "seed": 0,
+    "max_failure_share": 0.0,
+}
+LABELLED |= {"unseen_molecules": 1, "validation": 1, "test": 1}
+LABELS = {"format": "ani1x", "energy": "E", "forces": "F", "energy_unit": "eV", "forces_unit": "eV/angstrom"}
+
+
+@pytest.mark.parametrize("source", ["file", "download"])
+def test_labelled_geometries_need_format_names_and_units(source):
+    entry = LABELLED | {"source": source, "url": "https://a.b/c.h5"}
+    del entry["url" if source == "file" else "path"]
+    assert [line.split(";")[0] for line in check_entry(entry, "mine")[1]] == [f"mine.{key}: missing" for key in LABELS]
+    typed, problems = check_entry(entry | LABELS)
+    assert not problems and (typed.length_unit, typed.forces_are, typed.spin_is) == ("angstrom", "forces", "unpaired")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("format", "ani1", "unknown name; did you mean ani1x?"),
+        ("energy_unit", "ev", "expected one of eV, hartree, kcal/mol, kJ/mol"),
+        (
+            "forces_unit",
+            "eV",
+            "expected one of eV/angstrom, hartree/angstrom, hartree/bohr, kcal/mol/angstrom, kJ/mol/ang",
+        ),
+        ("length_unit", "nm", "expected one of angstrom, bohr"),
+        ("forces_are", "minus", "expected one of forces, gradient"),
+        ("spin_is", "half", "expected one of unpaired, multiplicity"),
+    ],
+)
+def test_unknown_formats_and_units_name_the_known_ones(key, value, advice):
+    (line,) = check_entry(LABELLED | LABELS | {key: value})[1]
+    assert line.startswith(f"{key} = {value!r}: {advice}")
+
+
+def test_units_are_those_that_ingest_converts():
+    for name, known in FLAGS.items():
+        assert get_args(GeometryFileEntry.model_fields[name].annotation) == tuple(known)
+
+
+def test_geometries_to_be_made_need_what_makes_them():
+    thermal = {"arm": "potential", "source": "thermal", "seed": 0, "max_failure_share": 0.05}
+    needed = {"method", "conformers", "geometries_per_molecule", "temperature"}
+    assert {line.split(":")[0] for line in check_entry(thermal)[1]} == needed
+    thermal |= {"method": "GFN2-xTB", "conformers": 1, "geometries_per_molecule": 2, "temperature": [300, 600]}
+    chosen = {"unseen_molecules", "validation", "test", "molecules", "max_heavy_atoms"}
+    assert {line.split(":")[0] for line in check_entry(thermal)[1]} == chosen
+    assert not check_entry(thermal | {"smiles": ["CCO"], "training_structures": 0})[1]
+    assert check_entry(thermal | {"smiles": ["CCO"], "training_structures": 0, "temperature": [600, 300]})[1] == [
+        "temperature = [600, 300]: the lowest comes first; write [300, 600]"
+    ]
+
+
+class Cloud(MoleculeEntry):
+    """Molecules of a drawer in the cloud."""
+
+    drawer: str = key("name of the drawer")
+
+
+def test_a_kind_of_source_is_one_model_and_one_function(tmp_path, monkeypatch):
+    """A source from outside the package is checked, fetched and used by a study once it is in SOURCES."""
+
+    def open_drawer(name: str, entry: Cloud, directory):
+        path = directory / "drawer.smi"
+        path.write_text(entry.drawer + "\n")
+        return path
+
+    monkeypatch.setitem(SOURCES, "cloud", Source("cloud", {"language": Cloud}, open_drawer))
+    entry = {"arm": "language", "source": "cloud", "drawer": "CCO", **SPLITS}
+    record = fetch("mine", entry, tmp_path)
+    assert (tmp_path / record["file"]).read_text() == "CCO\n" and record["entry"] == entry
+    study = {"study": "mine", "datasets": {"mine": entry}}
+    study["language"] = {
+        "dataset": "mine",
+        "data": [10],
+        "families": {"chemgpt": {"widths": [16], "learning_rate": 0.1}},
+    }
+    assert complete(study, {})["datasets"]["mine"] == entry
+    study["datasets"]["mine"] = entry | {"drawr": "CCO"}
+    with pytest.raises(ChemscaleError, match=r"datasets.mine.drawr: unknown key; did you mean drawer\?"):
+        complete(study, {})
+    assert "Cloud" in schema()["$defs"]
+
+
+def test_a_geometry_format_is_one_reader_and_one_record(monkeypatch):
+    record = Format("xyzzy", "chemscale.geometries.formats.xyzzy:read", "lines", "the file", needs=("charge",))
+    monkeypatch.setitem(FORMATS, "xyzzy", record)
+    assert check_entry(LABELLED | LABELS | {"format": "xyzzy"})[1] == ["charge: missing; format: xyzzy needs it"]
+    assert not check_entry(LABELLED | LABELS | {"format": "xyzzy", "charge": "Q"})[1]
+
+
+def test_every_entry_of_the_registry_is_valid_and_cited():
+    entries = registry()
     assert {"rdkit-molecules", "nci-small", "rdkit-recombined", "pubchem-10m", "moses", "zinc-250k"} <= set(entries)
+    assert {"gfn2-thermal", "gfn2-tiny", "ani-1x", "comp6", "ani-2x", "spice", "rmd17"} <= set(entries)
     for name, entry in entries.items():
-        needed = {*NEEDED[entry["source"]], *NEEDED_BY_CORPUS, "title", "molecules", "licence", "citation"}
-        assert not needed - set(entry), name
-        assert entry["molecules"] > 4 * (entry["validation"] + entry["test"]), name
+        typed, problems = check_entry(entry)
+        assert not problems, name
+        assert {"title", "licence", "citation"} <= typed.model_fields_set, name
+        if entry["arm"] == "language":
+            assert typed.molecules > 4 * (typed.validation + typed.test), name

@@ -12,6 +12,7 @@ from helpers.potentials import every_potential
 
 from chemscale.arms import ARMS
 from chemscale.config.complete import complete
+from chemscale.data.sources import registry
 from chemscale.errors import ChemscaleError
 from chemscale.figures.curves import loss_against_data
 from chemscale.models.accounting import parameter_groups
@@ -77,9 +78,8 @@ def toy(tmp_path, monkeypatch):
 
 
 def study(families: dict) -> dict:
-    registry = {"small": {"arm": "potential", "training_structures": 1000}}
-    arm = {"dataset": "small", "families": families, "data": [10, 100]}
-    return complete({"study": "s", "potential": arm}, registry)
+    arm = {"dataset": "gfn2-tiny", "families": families, "data": [10, 100]}
+    return complete({"study": "s", "potential": arm}, registry())
 
 
 def test_a_family_from_outside_is_accepted_sized_built_and_drawn(toy):

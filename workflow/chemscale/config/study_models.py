@@ -1,25 +1,27 @@
 """The keys of a study: each with its type, default, unit and description."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, WrapValidator, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, ValidationError, WrapValidator, model_serializer
 
-from chemscale.typed import AsWritten, Count, Keys, Name, NonNegative, Positive, Share, broken_rules, key
+from chemscale.typed import AsWritten, Count, Keys, Name, NonNegative, Positive, Share, key, wrong
 
-PLATEAU = 2  # evaluations without a better validation loss before the schedule `plateau` halves the rate
+# NFF, the code of Frey et al., halves the rate after 30 epochs of 100 without a better validation loss. Here a cell has
+# some 10 evaluations: 2 of them leave room for several falls, and for one to help before `patience` (4) is over
+PLATEAU_EVALUATIONS = 2  # evaluations without a gain that make a plateau
 
 
 def _rising(values: list) -> list:
     if sorted(set(values)) != values:
-        raise PydanticCustomError("order", f"must rise strictly; write {sorted(set(values))}")
+        raise wrong(f"must rise strictly; write {sorted(set(values))}")
     return values
 
 
 def _distinct(values: list) -> list:
     if len(set(values)) != len(values):
-        raise PydanticCustomError("order", f"names values twice; write {list(dict.fromkeys(values))}")
+        raise wrong(f"names values twice; write {list(dict.fromkeys(values))}")
     return values
 
 
@@ -27,7 +29,7 @@ def _positive_or_tuned(value: Any, validate: Any) -> Any:
     try:
         validate(value)
     except ValidationError:
-        raise PydanticCustomError("learning_rate", 'expected a positive number or "tuned"') from None
+        raise wrong('expected a positive number or "tuned"') from None
     return value
 
 
@@ -47,11 +49,10 @@ class Steps(Keys):
     minimum: Count = key("fewest steps of a cell", 400)
     maximum: Count = key("most steps of a cell", 1_000_000)
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield minimum if it is above maximum."""
         if self.minimum > self.maximum:
-            raise broken_rules([("minimum", f"is above maximum, {self.maximum}; lower it or raise maximum")])
-        return self
+            yield "minimum", f"is above maximum, {self.maximum}; lower it or raise maximum"
 
     def budget(self, examples: int, examples_per_step: float) -> int:
         """Return the optimiser steps of a cell with `examples` of training data.
@@ -77,21 +78,16 @@ class Training(Keys):
     warmup: Share = key("share of the steps over which the learning rate rises", 0.1)
     schedule: Literal["cosine", "constant", "cooldown", "plateau"] = key(
         "learning rate after the warm-up: cosine = down to zero; constant; cooldown = constant, then down to zero over "
-        f"the last fifth; plateau = halved after every {PLATEAU} evaluations without improvement",
+        f"the last fifth; plateau = halved after every {PLATEAU_EVALUATIONS} evaluations without improvement",
         "cosine",
     )
     clip: Positive = key("largest norm of the gradient", 1.0)
 
-    @model_validator(mode="after")
-    def _plateaus_can_occur(self) -> Self:
-        least = {"patience": PLATEAU + 1, "evaluations": PLATEAU + 2}
-        short = [(name, number) for name, number in least.items() if getattr(self, name) < number]
-        if self.schedule == "plateau" and short:
-            raise broken_rules(
-                (name, f"a run ends before schedule: plateau can halve its rate; write {number} or more")
-                for name, number in short
-            )
-        return self
+    def broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield what ends a run before a plateau can lower its rate."""
+        for name, least in {"patience": PLATEAU_EVALUATIONS + 1, "evaluations": PLATEAU_EVALUATIONS + 2}.items():
+            if self.schedule == "plateau" and getattr(self, name) < least:
+                yield name, f"a run ends before schedule: plateau can halve its rate; write {least} or more"
 
 
 class LanguageTraining(Training):
@@ -159,15 +155,15 @@ class Seeds(Keys):
     large_half: Count = key("runs of a cell at the other data sizes", 1)
 
 
-class LanguageFamily(Keys):
-    """A family of the language arm."""
+class LanguageGrid(Keys):
+    """The models of a family of the language arm."""
 
     widths: Widths = key("feature dimensions of the models: the sizes of the family")
     learning_rate: LearningRate = key('peak learning rate, or "tuned": found by `tune` and its rule', "tuned")
 
 
-class PotentialFamily(LanguageFamily):
-    """A family of the potential arm."""
+class PotentialGrid(LanguageGrid):
+    """The models of a family of the potential arm."""
 
     depths: Annotated[list[Count], Field(min_length=1)] = key(
         "numbers of interaction layers, each with every width", [2]
@@ -208,7 +204,7 @@ class Arm(Keys):
 class LanguageArm(Arm):
     """ChemGPT models on SELFIES."""
 
-    families: Annotated[dict[str, LanguageFamily], Field(min_length=1)] = key("model families by name")
+    families: Annotated[dict[str, LanguageGrid], Field(min_length=1)] = key("model families by name")
     data: Sizes = key("sizes of the training subsets, rising; each contains the smaller ones", unit="molecules")
     training: LanguageTraining = key("how cells are trained", LanguageTraining)
     generate: Generate | None = key("molecules that each cell's first run generates; left out = none", None)
@@ -217,7 +213,7 @@ class LanguageArm(Arm):
 class PotentialArm(Arm):
     """Neural force fields on energies and forces."""
 
-    families: Annotated[dict[str, PotentialFamily], Field(min_length=1)] = key("model families by name")
+    families: Annotated[dict[str, PotentialGrid], Field(min_length=1)] = key("model families by name")
     data: Sizes = key("sizes of the training subsets, rising; each contains the smaller ones", unit="structures")
     training: PotentialTraining = key("how cells are trained", PotentialTraining)
     simulate: Simulate | None = key(
@@ -254,8 +250,9 @@ class Study(Keys):
     scaling: Scaling = key("how laws are fitted", Scaling)
     datasets: dict[Name, dict[str, Any]] = key("datasets of your own, with the keys of resources/datasets.yaml", {})
 
-    @model_validator(mode="after")
-    def _has_an_arm(self) -> Self:
+    def broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield a study without an arm, and names whose results would lie in the folder of something else."""
         if self.language is None and self.potential is None:
-            raise broken_rules([("", "neither language nor potential is given; a study needs at least one arm")])
-        return self
+            yield "", "neither language nor potential is given; a study needs at least one arm"
+        if self.study == "data" or (self.study == "reference" and self.results_source != "cached"):
+            yield "study", f"results/{self.study}/ holds other files, which it would overwrite; choose another name"

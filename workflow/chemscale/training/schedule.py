@@ -2,11 +2,10 @@
 
 import math
 
+from chemscale.config.study_models import PLATEAU_EVALUATIONS
+
 COOLDOWN_SHARE = 0.2  # of the steps
 MIN_GAIN = 1e-4  # relative; a smaller gain in validation loss counts as none
-# NFF, the code of Frey et al., halves the rate after 30 epochs of 100 without a better validation loss. Here a cell has
-# some 10 evaluations: 2 of them leave room for several falls, and for one to help before `patience` (4) is over
-PLATEAU_EVALUATIONS = 2  # evaluations without a gain that make a plateau
 PLATEAU_FACTOR = 0.5  # of the learning rate, after each plateau
 
 

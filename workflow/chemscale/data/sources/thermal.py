@@ -1,0 +1,49 @@
+"""Geometries made here: molecules displaced as by heat, labelled with GFN2-xTB (`chemscale label`)."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from chemscale.data.entries import GeometryEntry, Source
+from chemscale.typed import Count, NonNegative, key, wrong
+
+
+def _low_to_high(values: list) -> list:
+    if values[0] > values[1]:
+        raise wrong(f"the lowest comes first; write {values[::-1]}")
+    return values
+
+
+class ThermalGeometries(GeometryEntry):
+    """Geometries made and labelled here, of neutral closed-shell molecules of elements that MMFF94 knows.
+
+    The molecules are `smiles`, or those of the file at `path`, or the first `molecules` CHNO molecules of RDKit's NCI
+    file that have `min_heavy_atoms` to `max_heavy_atoms` heavy atoms.
+    """
+
+    smiles: Annotated[list[str], Field(min_length=1)] | None = key("molecules to make geometries of", None)
+    path: str | None = key("file of molecules to make geometries of", None)
+    format: Literal["lines", "csv", "parquet"] | None = key("format of that file; left out, the suffix tells", None)
+    column: str | None = key("its column of SMILES; left out, found by name or content", None)
+    molecules: Count | None = key("molecules to make geometries of: the first so many; needed for NCI's", None)
+    min_heavy_atoms: Count = key("fewest heavy atoms of NCI's molecules", 1)
+    max_heavy_atoms: Count | None = key("most heavy atoms of NCI's molecules; needed for them", None)
+    conformers: Count = key("most conformers per molecule; its geometries take turns among them")
+    geometries_per_molecule: Count = key("geometries per molecule")
+    temperature: Annotated[list[NonNegative], Field(min_length=2, max_length=2), AfterValidator(_low_to_high)] = key(
+        "lowest and highest temperature, drawn evenly", unit="K"
+    )
+    displacement: Literal["normal_modes", "langevin"] = key(
+        "from the minimum: along normal modes, or by Langevin dynamics in a heat bath", "normal_modes"
+    )
+
+    def broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield what is needed to choose molecules where none are given."""
+        yield from super().broken_rules()
+        for name in ("molecules", "max_heavy_atoms"):
+            if self.smiles is None and self.path is None and getattr(self, name) is None:
+                yield name, "missing; add it, or give molecules by smiles or path"
+
+
+THERMAL = Source("thermal", {"potential": ThermalGeometries}, None)
