@@ -10,10 +10,15 @@ from chemscale.config.complete import complete
 from chemscale.config.reference import schema
 from chemscale.data.entries import GeometryFileEntry, MoleculeEntry, Source
 from chemscale.data.sources import SOURCES, check_entry, fetch, registry
+from chemscale.data.sources.rdkit import FILES
+from chemscale.data.sources.thermal import ThermalGeometries
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, sha256
+from chemscale.geometries.charge_spin import SPIN
 from chemscale.geometries.formats import FORMATS, Format
-from chemscale.geometries.units import FLAGS
+from chemscale.geometries.labels import DISPLACEMENTS
+from chemscale.geometries.units import DEFAULTS, FLAGS
+from chemscale.molecules.embedded import FILES as RDKIT_FILES
 from chemscale.molecules.embedded import embedded_molecules
 from chemscale.molecules.reading import Layout, Line, read_lines
 from chemscale.molecules.recombine import recombine
@@ -91,7 +96,7 @@ def test_recombination_of_real_molecules_is_not_one_core_over_and_over():
 
 
 def test_more_children_than_there_are_is_an_error():
-    with pytest.raises(ChemscaleError, match="recombined.count = 50: only 2 new molecules found"):
+    with pytest.raises(ChemscaleError, match=r"recombined\.count = 50: only 2 new molecules found"):
         list(recombine(AMIDES, 50, seed=0))
     with pytest.raises(ChemscaleError, match="no molecule has a bond that BRICS cuts"):
         list(recombine([("CC", "a"), ("unreadable", "b")], 1, seed=0))
@@ -208,8 +213,12 @@ def test_unknown_formats_and_units_name_the_known_ones(key, value, advice):
 
 
 def test_units_are_those_that_ingest_converts():
-    for name, known in FLAGS.items():
-        assert get_args(GeometryFileEntry.model_fields[name].annotation) == tuple(known)
+    fields = GeometryFileEntry.model_fields
+    for name, known in {**FLAGS, "spin_is": SPIN}.items():
+        assert get_args(fields[name].annotation) == tuple(known)
+    assert {name: fields[name].default for name in DEFAULTS} == DEFAULTS
+    assert get_args(ThermalGeometries.model_fields["displacement"].annotation) == tuple(DISPLACEMENTS)
+    assert set(FILES) == set(RDKIT_FILES)
 
 
 def test_geometries_to_be_made_need_what_makes_them():

@@ -171,7 +171,6 @@ def test_simulations_start_from_neutral_molecules_alone(tmp_path):
         ({"charge": "total"}, r"frame 0: charge = 'total': not found; choose one of .*q, multiplicity"),
         ({"charge": "name"}, r"frame 0/name: not a number; charge must name the total charge"),
         ({"charge": "energy"}, r"frame 0: charge = -1\d+\.?\d*: must be an integer"),
-        ({"spin_is": "multiplet"}, r"ions\.spin_is = 'multiplet': unknown; choose one of unpaired, multiplicity"),
     ],
 )
 def test_charges_and_spins_that_cannot_be(tmp_path, change, said):

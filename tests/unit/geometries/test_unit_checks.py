@@ -69,20 +69,12 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, change, said):
         ({"format": "npz"}, "not a readable .npz"),
         ({"format": "extxyz"}, "frame 0: not extended XYZ"),
         ({"format": "asedb"}, "not a readable database of ASE"),
-        ({"format": "pdb"}, "format = 'pdb': unknown; choose one of ani1x, ani2x, comp6, spice, npz, extxyz, asedb"),
-        ({"forces_unit": "hartree/furlong"}, "forces_unit = 'hartree/furlong': unknown; choose one of eV/angstrom"),
         ({"energy": "f"}, r"CH4/f: shape \(30, 5, 3\); expected \(30,\)"),
     ],
 )
 def test_a_file_read_as_what_it_is_not(tmp_path, own, said):
     with pytest.raises(ChemscaleError, match=said):
         ingest("mine", ENTRY | own, write_hdf5(tmp_path / "file.h5"), tmp_path / "store")
-
-
-def test_an_entry_that_says_too_little(tmp_path):
-    entry = {key: value for key, value in ENTRY.items() if key not in ("format", "energy_unit")}
-    with pytest.raises(ChemscaleError, match="mine: missing keys format, energy_unit"):
-        ingest("mine", entry, write_hdf5(tmp_path / "file.h5"), tmp_path / "store")
 
 
 def test_frames_without_labels_and_crystals(tmp_path):

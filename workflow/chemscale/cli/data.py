@@ -36,6 +36,9 @@ def label(
     """Make geometries of molecules and label them with energies and forces by GFN2-xTB."""
     entry = read_settings(settings)
     one_thread()
+    from chemscale.data.sources import require_valid
+
+    require_valid(name, entry)
     from chemscale.geometries.labels import label
 
     label(name, entry, out, workers)

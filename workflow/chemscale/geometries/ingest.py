@@ -7,14 +7,12 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256
-from chemscale.geometries.charge_spin import SPIN, validate_charge_spin
+from chemscale.geometries.charge_spin import validate_charge_spin
 from chemscale.geometries.formats import FORMATS
 from chemscale.geometries.raw_arrays import Block, failure
 from chemscale.geometries.unit_checks import require_consistent
 from chemscale.geometries.units import DEFAULTS, FLAGS
 from chemscale.geometries.writing import write_store
-
-NEEDED = ("format", "method", "energy", "forces", "energy_unit", "forces_unit")
 
 
 def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, digest: str | None = None) -> dict:
@@ -27,7 +25,6 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, dige
     whose SHA-256 is not `digest`.
     """
     path = Path(path)
-    _check(name, entry)
     if not path.is_file():
         raise ChemscaleError(f"{name}: {path}: no such file")
     found = sha256(path)
@@ -73,13 +70,3 @@ def _converted(entry: dict, path: Path, groups: list[str], failures: list[dict],
             group[placed],
             **{key: values[placed] for key, values in electrons.items()},
         )
-
-
-def _check(name: str, entry: dict) -> None:
-    missing = [key for key in NEEDED if key not in entry]
-    if missing:
-        raise ChemscaleError(f"{name}: missing keys {', '.join(missing)}; add them (config/README.md describes them)")
-    for key, known in {"format": FORMATS, **FLAGS, "spin_is": SPIN}.items():
-        value = entry.get(key, DEFAULTS.get(key))
-        if value not in known:
-            raise ChemscaleError(f"{name}.{key} = {value!r}: unknown; choose one of {', '.join(known)}")

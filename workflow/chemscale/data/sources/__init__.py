@@ -43,6 +43,14 @@ def check_entry(entry: Any, where: str = "") -> tuple[Any, list[str]]:
     return check(SOURCES[entry["source"]].entries[entry["arm"]], entry, where)
 
 
+def require_valid(name: str, entry: dict) -> Any:
+    """Return the typed entry of a dataset; raise ChemscaleError with all problems of it."""
+    typed, problems = check_entry(entry)
+    if problems:
+        raise ChemscaleError(report(name, problems))
+    return typed
+
+
 def fetch(name: str, entry: dict, directory: Path | str) -> dict:
     """Make the raw file of a registry entry available; return the record, written last as `source.json`.
 
@@ -50,10 +58,8 @@ def fetch(name: str, entry: dict, directory: Path | str) -> dict:
     ChemscaleError for an entry or a file that cannot be used.
     """
     directory = Path(directory)
-    typed, problems = check_entry(entry)
-    if problems:
-        raise ChemscaleError(report(name, problems))
-    source = SOURCES[entry["source"]]
+    typed = require_valid(name, entry)
+    source = SOURCES[typed.source]
     if source.fetch is None:
         raise ChemscaleError(f"{name}.source = {source.name!r}: nothing to fetch; `chemscale label` makes the dataset")
     path = source.fetch(name, typed, directory)
