@@ -12,7 +12,6 @@ from chemscale.generation.quality import (
     properties,
     reference,
     scaffold_kept,
-    seen,
     shares,
 )
 from chemscale.molecules.store import open_corpus
@@ -49,8 +48,8 @@ def test_seen_looks_among_the_asked_rows_only(tiny_corpus):
     rows = corpus.rows("train", 50)
     inside, outside = smiles[rows[0]], smiles[rows[-1] + 1]
     asked = [inside, smiles[rows[-1]], outside, smiles[rows[0] - 1], "C[Xe]"]
-    assert seen(corpus, rows, asked) == {inside, smiles[rows[-1]]}
-    assert outside in seen(corpus, corpus.rows("train", 51), asked)
+    assert corpus.seen(rows, asked) == {inside, smiles[rows[-1]]}
+    assert outside in corpus.seen(corpus.rows("train", 51), asked)
 
 
 def test_diversity_counts_every_ordered_pair_and_each_molecule_with_itself():

@@ -5,6 +5,7 @@ import sys
 import tarfile
 from types import SimpleNamespace
 
+import ase.io
 import ase.units as units
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ from helpers.spring_molecules import (
     asedb,
     comp6,
     extxyz,
+    frames,
     spice,
     springs,
     stored,
@@ -67,6 +69,17 @@ def test_a_trajectory_in_an_archive_or_in_a_tar(tmp_path, column):
     made = [ingest("md", entry, tmp_path / file, tmp_path / "store") for file in ("methane.npz", "all.tar.bz2")]
     assert made[0]["fingerprint"] == made[1]["fingerprint"] and made[0]["structures"]["train"] == 22
     np.testing.assert_allclose(stored(tmp_path / "store")[0], np.sort(e.ravel()), atol=1e-6)
+
+
+def test_spellings_of_a_molecule_are_one_molecule(tmp_path):
+    """Else the frames of a molecule that is held out would be in train under another name."""
+    path, names = tmp_path / "a.xyz", ["O", "[OH2]", "[H]O[H]", "[H:1][O:2][H:3]"]
+    images = list(frames())
+    for number, atoms in enumerate(images):
+        atoms.info["smiles"] = names[number % 4] if len(atoms) == 3 else "[CH4]"
+    ase.io.write(path, images, format="extxyz")
+    header = ingest("own", ENTRY | extxyz(tmp_path / "b.xyz")[1], path, tmp_path / "store")
+    assert json.loads((tmp_path / "store" / "groups.json").read_text()) == ["C", "O"] and header["molecules"] == 2
 
 
 def test_groups_of_one_size_hold_molecules_by_formula(tmp_path):
@@ -132,7 +145,7 @@ def test_what_was_not_computed_is_left_out_and_counted(tmp_path):
     with h5py.File(path, "a") as file:
         file["CH4/e"][1] = np.nan
         file["CH4/f"][2, 0, 0] = np.nan
-        file["H2O"]["smiles"] = np.array([b"O"] * 10 + [b"[OH2]"] * 20)
+        file["H2O"]["smiles"] = np.array([b"O"] * 10 + [b"[18OH2]"] * 20)
     header = ingest("mine", ENTRY, path, tmp_path / "store")
     assert header["structures"]["total"] == 58 and header["not_computed"] == 2 and header["molecules"] == 3
     text = (tmp_path / "store" / "sanity.txt").read_text()

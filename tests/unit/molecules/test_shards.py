@@ -20,7 +20,6 @@ from chemscale.molecules import corpus as corpus_module
 from chemscale.molecules import shards
 from chemscale.molecules.corpus import encode
 from chemscale.molecules.encoding import tokenise
-from chemscale.molecules.identity import first_occurrences
 from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import BOS, EOS, SPECIAL, UNK
 
@@ -134,9 +133,3 @@ def test_tokenise_is_split_selfies_for_many(tiny_corpus):
         assert found == list(selfies.split_selfies(string))
     assert symbols[:3] == ["[Na+1]", ".", "[Cl-1]"] and len(set(symbols)) == len(symbols)
     assert [len(part) for part in tokenise([])] == [0, 1, 0]
-
-
-def test_the_first_of_equal_digests_wins_whatever_half_differs():
-    digests = np.array([[5, 1], [2, 1], [5, 2], [5, 1], [2, 1], [1, 5], [5, 1]], np.uint64)
-    assert first_occurrences(digests).tolist() == [0, 1, 2, 0, 1, 5, 0]
-    assert first_occurrences(np.empty((0, 2), np.uint64)).tolist() == []

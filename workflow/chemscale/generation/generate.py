@@ -15,12 +15,12 @@ from chemscale.generation.quality import (
     properties,
     reference,
     scaffold_kept,
-    seen,
     shares,
 )
 from chemscale.generation.sampling import sample
 from chemscale.models.loading import load_chemgpt, read_metrics
-from chemscale.molecules.encoding import canonical_smiles, to_selfies, to_smiles
+from chemscale.molecules.encoding import to_selfies, to_smiles
+from chemscale.molecules.identity import canonical_smiles
 from chemscale.molecules.store import Corpus, open_corpus
 from chemscale.molecules.vocabulary import BOS, DOT, EOS, SPECIAL, symbols_of
 
@@ -67,7 +67,7 @@ def generate(
         compared = {}
         if store:
             rows = store.rows("train", metrics.get("data"))
-            known = seen(store, rows, table.loc[table["valid"], "smiles"])
+            known = store.seen(rows, table.loc[table["valid"], "smiles"])
             table["novel"] = (~table["smiles"].isin(known)).astype("boolean").where(table["valid"])
             compared = _compared(
                 table, pd.read_parquet(training) if training else reference(store, REFERENCE_MOLECULES)

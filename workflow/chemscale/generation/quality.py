@@ -6,15 +6,12 @@ molecule counts as valid only if the model also ended it.
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
@@ -49,25 +46,6 @@ def shares(table: pd.DataFrame) -> dict[str, float | None]:
         "generated_unique": _share(len(distinct), len(valid)),
         "generated_novel": novel,
     }
-
-
-def seen(corpus: Corpus, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
-    """Return those of the canonical `smiles` that are among the consecutive molecules `rows` of the corpus."""
-    asked, found = pa.array(sorted(set(smiles)), pa.string()), set()
-    for part in _smiles(corpus, rows):
-        found.update(part.filter(pc.is_in(part, asked)).to_pylist())
-    return found
-
-
-def _smiles(corpus: Corpus, rows: np.ndarray) -> Iterator[pa.Array]:
-    """Yield the SMILES of the consecutive molecules `rows` of the corpus, some thousands at a time."""
-    first = 0
-    for part in pq.ParquetFile(corpus.directory / "molecules.parquet").iter_batches(columns=["smiles"]):
-        start, stop = (int(np.clip(row - first, 0, len(part))) for row in (rows[0], rows[-1] + 1))
-        yield part.column(0).slice(start, stop - start).cast(pa.string())
-        first += len(part)
-        if first > rows[-1]:
-            return
 
 
 def internal_diversity(smiles: list[str]) -> float | None:
@@ -126,7 +104,7 @@ def write_properties(corpus: Corpus, molecules: int, out: Path) -> pd.DataFrame:
 def reference(corpus: Corpus, molecules: int) -> pd.DataFrame:
     """Return the properties of the first `molecules` of the training split, or all; their order is random."""
     rows = corpus.rows("train", min(molecules, corpus.header["molecules"]["train"]))
-    return properties([smiles for part in _smiles(corpus, rows) for smiles in part.to_pylist()])
+    return properties([smiles for part in corpus.smiles(rows) for smiles in part.to_pylist()])
 
 
 def distances(generated: pd.DataFrame, training: pd.DataFrame) -> dict[str, float | None]:

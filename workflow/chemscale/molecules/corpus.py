@@ -13,10 +13,11 @@ import rdkit
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
+from chemscale.molecules.audit import audit
 from chemscale.molecules.encoding import readable
 from chemscale.molecules.reading import PEEKED_RECORDS, Layout, Line, layout_of, read_lines
 from chemscale.molecules.shards import Summary, chosen_molecules, ordered_column, summarise_shards, translate_lines
-from chemscale.molecules.store import save_checksums
+from chemscale.molecules.store import Corpus, save_checksums
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -90,13 +91,15 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     }
     header["sha256"] = {file: sha256(directory / file) for file in ("tokens.npy", "offsets.npy", "vocabulary.json")}
     header["fingerprint"] = fingerprint([header["sha256"], header["molecules"]])
+    corpus = Corpus(directory, header, vocabulary, np.load(directory / "tokens.npy", "r"), offsets)
+    header["audit"] = audit(corpus, {name: of[distinct][order] for name, of in found.reduced.items()})
     save_checksums(directory, header["sha256"])
     write_json(directory / "corpus.json", header)
     shutil.rmtree(work)
     LOG.info(
         f"{name}: {header['molecules']['total']:,} molecules, {header['tokens']['stored']:,} tokens, "
         f"{len(vocabulary)} symbols from {lines:,} lines; {header['duplicates']:,} duplicates; "
-        f"refused: {found.reasons or 'none'}"
+        f"refused: {found.reasons or 'none'}. {header['audit']['statement']}"
     )
     return header
 

@@ -8,6 +8,7 @@ from rdkit import Chem, RDConfig
 from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
+from chemscale.molecules.identity import canonical_name
 from chemscale.molecules.reading import layout_of, read_lines
 
 # RDKit's own collections: tab-separated and comma-separated, neither with a header, SMILES first
@@ -67,9 +68,7 @@ def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
                 "atoms; ask for fewer or raise max_heavy_atoms"
             )
         return molecules, f"RDKit's {file}"
-    with BlockLogs():
-        readable = [(smiles, Chem.MolFromSmiles(smiles)) for smiles in given]
-    molecules = list(dict.fromkeys(Chem.MolToSmiles(found) if found else smiles for smiles, found in readable))
+    molecules = list(dict.fromkeys(map(canonical_name, given)))
     if not molecules:
         raise ChemscaleError(f"{name}: no molecules in {source}")
     return molecules[: entry.get("molecules")], source

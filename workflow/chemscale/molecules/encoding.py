@@ -9,6 +9,8 @@ import selfies
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from chemscale.molecules.identity import canonical_smiles
+
 
 class Translated(NamedTuple):
     """The result of translating one record."""
@@ -26,8 +28,7 @@ def translate(texts: list[str], max_tokens: int, sdf: bool = False) -> list[Tran
     """
     # All of RDKit's work comes before all of selfies': alternating between them takes a fifth longer, because each
     # drives the other out of the processor's caches.
-    with BlockLogs():
-        read = [canonical_smiles(text, sdf) for text in texts]
+    read = [canonical_smiles(text, sdf) for text in texts]
     translated = []
     for text, (smiles, reason) in zip(texts, read, strict=True):
         encoded = "" if reason else to_selfies(smiles)
@@ -44,21 +45,6 @@ def readable(text: str, sdf: bool = False) -> bool:
     with BlockLogs():
         molecule = Chem.MolFromMolBlock(text) if sdf else Chem.MolFromSmiles(text.strip())
     return molecule is not None and molecule.GetNumAtoms() > 0
-
-
-def canonical_smiles(text: str, sdf: bool = False) -> tuple[str, str | None]:
-    """Return the canonical SMILES, or why there is none."""
-    if not text:
-        return "", "empty"
-    if sdf:
-        molecule = Chem.MolFromMolBlock(text)
-        if molecule is None:
-            return "", "unreadable SDF record"
-        text = Chem.MolToSmiles(molecule)  # from here on treated like all SMILES
-    molecule = Chem.MolFromSmiles(text)
-    if molecule is None:
-        return "", "unreadable SMILES"
-    return Chem.MolToSmiles(molecule), None
 
 
 def to_selfies(smiles: str) -> str | None:

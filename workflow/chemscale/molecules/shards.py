@@ -18,7 +18,7 @@ from pyarrow import feather
 
 from chemscale.files import atomic, resumable_folder
 from chemscale.molecules.encoding import tokenise, translate
-from chemscale.molecules.identity import DIGEST_BYTES, digest, first_occurrences
+from chemscale.molecules.identity import DIGEST_BYTES, digest, first_occurrences, without_charge, without_stereo
 from chemscale.molecules.reading import Line
 from chemscale.processes import spawn_map
 from chemscale.progress import progress
@@ -32,9 +32,12 @@ SCHEMA = pa.schema(
         ("smiles", pa.string()),  # canonical; as read if the line is refused
         ("reason", pa.string()),  # why the line is refused, else null
         ("digest", pa.binary(DIGEST_BYTES)),  # of the canonical SMILES
+        ("without_stereo", pa.uint64()),  # digest of the SMILES without stereochemistry and isotopes
+        ("without_charge", pa.uint64()),  # digest of the SMILES without charges
         ("tokens", pa.list_(pa.uint16())),  # [BOS] … [EOS]; an id is an index into the shard's own symbols
     ]
 )
+REDUCED = {"without_stereo": without_stereo, "without_charge": without_charge}
 FAILURES = pa.schema([SCHEMA.field(name) for name in ("line", "smiles", "reason")])
 
 
@@ -43,6 +46,7 @@ class Summary(NamedTuple):
 
     first: np.ndarray  # (M,) int64, index of the first molecule equal to it
     own_split: np.ndarray  # (M,) uint8, index into the splits that the entry names; 0 if it names none
+    reduced: dict[str, np.ndarray]  # (M,) uint64 each, digests of the SMILES without something, see REDUCED
     reasons: dict[str, int]  # number of lines refused for each reason, most frequent first
 
     @property
@@ -59,7 +63,8 @@ def translate_lines(
     Existing shards with the same `identity` (all else that decides their content) are kept, others removed. The lines
     are read here, once, a few shards ahead of the `workers`.
     """
-    resumable_folder(directory, identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES})
+    identity = identity | {"form": form, "max_tokens": max_tokens, "shard_lines": SHARD_LINES, "columns": SCHEMA.names}
+    resumable_folder(directory, identity)
     lines = iter(lines)
     paths = []
     with progress(total, "encode", "lines") as tick:
@@ -93,7 +98,11 @@ def translate_shard(path: Path, lines: list[Line], form: str, max_tokens: int) -
         [line.split for line in lines],
         [row.smiles for row in translated],
         [row.reason for row in translated],
-        [digest(row.smiles.encode()) if row.reason is None else None for row in translated],
+        [None if row.reason else digest(row.smiles.encode()) for row in translated],
+        *(
+            [None if row.reason else int.from_bytes(digest(reduce(row.smiles).encode())[:8]) for row in translated]
+            for reduce in REDUCED.values()
+        ),
         pa.ListArray.from_arrays(pa.array(offsets[before], pa.int32()), pa.array(ids)),
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
@@ -111,11 +120,12 @@ def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], fail
     own = pa.array(splits or [""])
     digests = np.empty((total, 2), np.uint64)
     own_split = np.empty(total, np.uint8)
+    reduced = {name: np.empty(total, np.uint64) for name in REDUCED}
     end = 0
     reasons: Counter = Counter()
     with atomic(failures) as temporary, pq.ParquetWriter(temporary, FAILURES) as writer:
         for shard in shards:
-            table = feather.read_table(shard, ["line", "split", "smiles", "reason", "digest"])
+            table = feather.read_table(shard, ["line", "split", "smiles", "reason", "digest", *REDUCED])
             refused = table.filter(pc.is_valid(table["reason"])).select(FAILURES.names)
             if refused.num_rows:
                 writer.write_table(refused.replace_schema_metadata())
@@ -124,9 +134,12 @@ def summarise_shards(shards: list[Path], total: int, splits: Iterable[str], fail
             part = slice(end, end + molecules.num_rows)
             digests[part] = np.frombuffer(b"".join(molecules["digest"].to_pylist()), np.uint64).reshape(-1, 2)
             own_split[part] = pc.index_in(molecules["split"], own)
+            for name, digests_of in reduced.items():
+                digests_of[part] = molecules[name].to_numpy()
             end = part.stop
     first = first_occurrences(digests[:end])
-    return Summary(first, own_split[:end], dict(reasons.most_common()))
+    reduced = {name: digests_of[:end] for name, digests_of in reduced.items()}
+    return Summary(first, own_split[:end], reduced, dict(reasons.most_common()))
 
 
 def chosen_molecules(shards: list[Path], chosen: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:

@@ -1,11 +1,15 @@
 """The token store: molecules as token ids in one flat array, in one seeded order of which every subset is a prefix."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json, require_unaltered, write_json
@@ -49,6 +53,24 @@ class Corpus:
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of tokens (M,) of each molecule, including [BOS] and [EOS]."""
         return self.offsets[rows + 1] - self.offsets[rows]
+
+    def smiles(self, rows: np.ndarray) -> Iterator[pa.Array]:
+        """Yield the canonical SMILES of consecutive molecules `rows`, some thousands at a time."""
+        first = 0
+        for part in pq.ParquetFile(self.directory / "molecules.parquet").iter_batches(columns=["smiles"]):
+            start, stop = (int(np.clip(row - first, 0, len(part))) for row in (rows[0], rows[-1] + 1))
+            yield part.column(0).slice(start, stop - start).cast(pa.string())
+            first += len(part)
+            if first > rows[-1]:
+                return
+
+    def seen(self, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
+        """Return those of the canonical `smiles` that are among the consecutive molecules `rows`."""
+        asked = pa.array(sorted(set(smiles)), pa.string())
+        found: set[str] = set()
+        for part in self.smiles(rows):
+            found.update(part.filter(pc.is_in(part, asked)).to_pylist())
+        return found
 
 
 def open_corpus(directory: Path | str) -> Corpus:

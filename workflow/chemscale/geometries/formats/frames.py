@@ -11,6 +11,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.charge_spin import read_charge_spin
 from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula
+from chemscale.molecules.identity import canonical_name
 
 MAX_ROUNDING = 0.5  # elementary charges; less is the rounding of a neutral molecule
 
@@ -114,6 +115,8 @@ def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, n
         raise ChemscaleError(
             f"{where}: charge = {charge:g}: the entry would make the molecule neutral; add `charge: charge` to it"
         )
-    name = properties.get("smiles", properties.get("name"))
-    name = str(name) if name is not None else formula(z)
+    if "smiles" in properties:
+        name = canonical_name(str(properties["smiles"]))
+    else:
+        name = str(properties.get("name", formula(z)))
     return atoms.positions, energy.item(), forces, name, read_charge_spin(where, entry, properties, 1)

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.charge_spin import read_charge_spin
 from chemscale.geometries.formats.block import Labelled, elements, formula, require_shapes, slices
 from chemscale.geometries.units import DEFAULTS
+from chemscale.molecules.identity import canonical_name
 from chemscale.progress import progress
 
 
@@ -90,7 +89,8 @@ def _blocks(where: str, group: h5py.Group, layout: Layout, entry: dict) -> Itera
         species = elements(where, z[part] if z.ndim == 2 else z[:])
         arrays = positions[part], energy[part], forces[part]
         if smiles is not None:
-            names = [_unmapped(smiles[0])] * len(arrays[1]) if len(smiles) == 1 else list(smiles[part])
+            texts = smiles[part] if len(smiles) > 1 else [smiles[0]] * len(arrays[1])
+            names = [canonical_name(text) for text in texts]
         else:
             names = [group.name.strip("/")] * len(arrays[1])
         if species.ndim == 1:
@@ -111,17 +111,6 @@ def _require_declared(where: str, entry: dict, key: str, dataset: h5py.Dataset) 
     if stated is not None and str(stated) != declared:
         name = dataset.name.rsplit("/", 1)[-1]
         raise ChemscaleError(f"{where}: {key} = {declared}: the file states {stated} for {name}; correct the entry")
-
-
-def _unmapped(smiles: str) -> str:
-    """Return the canonical SMILES without atom maps, so that one molecule has one name; unchanged if unreadable."""
-    with BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-        if molecule is None:
-            return smiles
-        for atom in molecule.GetAtoms():
-            atom.SetAtomMapNum(0)
-        return Chem.MolToSmiles(molecule)
 
 
 read_ani1x = partial(_read, Layout("atomic_numbers", "coordinates"))  # Smith et al., Sci. Data 7, 134 (2020)
