@@ -5,7 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.settings import small_cell
 from rdkit import RDConfig
+
+from chemscale.config.cell_settings import CellSettings
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
 
@@ -42,16 +45,12 @@ def tiny_corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_potential(tiny_geometries, tmp_path_factory) -> tuple[dict, Path]:
+def trained_potential(tiny_geometries, tmp_path_factory) -> tuple[CellSettings, Path]:
     """Settings and record of a small SchNet, trained in seconds until bonds hold."""
     from chemscale.training.run import train_cell
 
-    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": 300, "maximum": 300}
-    training = {"steps": steps, "evaluations": 5, "patience": 5, "weight_decay": 0.0, "warmup": 0.05, "clip": 1.0}
-    training |= {"schedule": "cosine", "batch_atoms": 60, "cutoff": 4.0, "loss": {"energy": 1.0, "force": 1.0}}
-    cell = {"study": "test", "arm": "potential", "family": "schnet", "depth": 1, "width": 16, "size": "d1-w16"}
-    settings = {**cell, "data": 100, "seed": 0, "learning_rate": 0.01, "tuning": None, "recipe": 1}
-    settings |= {"dataset": str(tiny_geometries), "training": training}
+    size = {"width": 16, "size": "d1-w16", "data": 100, "steps": 300}
+    settings = small_cell("potential", tiny_geometries, **size, weight_decay=0.0, loss={"energy": 1.0, "force": 1.0})
     directory = tmp_path_factory.mktemp("potential")
     train_cell(settings, directory / "record", directory / "checkpoints")
     return settings, directory / "record"
@@ -114,34 +113,7 @@ TINY_CORPUS = {
 
 
 @pytest.fixture
-def cell_settings(request) -> dict:
+def cell_settings(request) -> CellSettings:
     """Settings of a small cell of the arm named by the test's parameter `arm`, trained in a second or two."""
     arm = request.getfixturevalue("arm")
-    common = {
-        "study": "test",
-        "arm": arm,
-        "size": "small",
-        "width": 8,
-        "data": 60,
-        "seed": 0,
-        "tuning": None,
-        "recipe": 1,
-    }
-    training = {
-        "steps": {"per_sqrt_example": 0, "epochs": 0, "minimum": 60, "maximum": 60},
-        "evaluations": 5,
-        "patience": 5,
-        "weight_decay": 0.1,
-        "warmup": 0.05,
-        "schedule": "cosine",
-        "clip": 1.0,
-    }
-    if arm == "language":
-        dataset = request.getfixturevalue("tiny_corpus")
-        own = {"family": "chemgpt-slim", "learning_rate": 0.01}
-        training |= {"batch_tokens": 500}
-    else:
-        dataset = request.getfixturevalue("tiny_geometries")
-        own = {"family": "schnet", "depth": 1, "learning_rate": 0.01}
-        training |= {"batch_atoms": 60, "cutoff": 4.0, "loss": {"energy": 0.05, "force": 0.95}}
-    return {**common, **own, "dataset": str(dataset), "training": training}
+    return small_cell(arm, request.getfixturevalue("tiny_corpus" if arm == "language" else "tiny_geometries"))

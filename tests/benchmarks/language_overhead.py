@@ -17,6 +17,7 @@ import torch
 from interleaved import Window, interleave, rates, ratio
 from language_corpus import corpus
 
+from chemscale.config.cell_settings import CellSettings
 from chemscale.training.attempts import Attempts
 from chemscale.training.checkpoints import Checkpointing
 from chemscale.training.evaluation import Evaluation
@@ -48,11 +49,11 @@ TRAINING = {
 }
 
 
-def settings(dataset: Path, molecules: int, batch_tokens: int, steps: int) -> dict:
+def settings(dataset: Path, molecules: int, batch_tokens: int, steps: int) -> CellSettings:
     """A cell of exactly `steps` steps."""
     count = {"per_sqrt_example": 0, "epochs": 0, "minimum": steps, "maximum": steps}
     training = TRAINING | {"batch_tokens": batch_tokens, "steps": count}
-    return SETTINGS | {"dataset": str(dataset), "data": molecules, "training": training}
+    return CellSettings.from_json(SETTINGS | {"dataset": str(dataset), "data": molecules, "training": training})
 
 
 class Stamped:
@@ -84,7 +85,7 @@ def stamp(task) -> Stamped:
     return holder
 
 
-def lightning(wanted: dict) -> Stamped:
+def lightning(wanted: CellSettings) -> Stamped:
     """Train by `fit` as `chemscale train` does."""
     task = make_task(wanted)
     stamped = stamp(task)
@@ -94,12 +95,12 @@ def lightning(wanted: dict) -> Stamped:
     return stamped
 
 
-def bare(wanted: dict) -> Stamped:
+def bare(wanted: CellSettings) -> Stamped:
     """Train by a loop of five lines."""
     task = make_task(wanted)
     stamped = stamp(task)
     optimiser = TrainingModule(task, Evaluation(1, 9)).configure_optimizers()["optimizer"]
-    for parts in islice(task.batches(first=0), wanted["training"]["steps"]["minimum"]):
+    for parts in islice(task.batches(first=0), wanted.training.steps.minimum):
         optimiser.zero_grad()
         for part in parts:
             task.loss(part)[0].backward()
@@ -111,7 +112,7 @@ def bare(wanted: dict) -> Stamped:
 class Loop:
     """A peer of `interleave` whose windows leave out start and end."""
 
-    def __init__(self, loop, wanted: dict):
+    def __init__(self, loop, wanted: CellSettings):
         self.loop, self.wanted = loop, wanted
         self.windows: list[tuple[float, float]] = []
 
@@ -151,17 +152,18 @@ def measure(rounds: int) -> dict:
         return {"loop": rows, "start": start_up(wanted[BATCHES[0]], rounds)}
 
 
-def start_up(wanted: dict, rounds: int) -> list[dict]:
+def start_up(wanted: CellSettings, rounds: int) -> list[dict]:
     """Seconds of `chemscale train` on a cell of two steps, as a process of its own, and of what it imports."""
     steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": 2, "maximum": 2}
-    wanted = wanted | {"training": wanted["training"] | {"steps": steps}}
+    content = wanted.to_json()
+    content["training"]["steps"] = steps
     rows = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as directory:
             out = Path(directory) / "out"
             whole, whole_wall = _seconds(
                 [sys.executable, "-m", "chemscale.cli", "train", "-", "--out", str(out), "--gpus", "0"],
-                json.dumps(wanted),
+                json.dumps(content),
             )
             metrics = json.loads((out / "metrics.json").read_text())
         torch_, torch_wall = _seconds([sys.executable, "-c", "import torch"])

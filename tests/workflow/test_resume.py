@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.settings import changed, sweep_of
+
+from chemscale.config.cell_settings import CellSettings
 
 ARMS = ["language", "potential"]
 
 
-def start(settings: dict, directory: Path, name: str = "cell", checkpoint_seconds: float = 0) -> subprocess.Popen:
+def start(
+    settings: CellSettings, directory: Path, name: str = "cell", checkpoint_seconds: float = 0
+) -> subprocess.Popen:
     """Train in a process of its own, saving a checkpoint after every step unless told otherwise."""
     path = directory / f"{name}.json"
-    path.write_text(json.dumps(settings))
+    path.write_text(json.dumps(settings.to_json()))
     command = [sys.executable, "-m", "chemscale.cli", "train", path, "--out", directory / name]
     return subprocess.Popen(
         [*map(str, command), "--checkpoint-seconds", str(checkpoint_seconds)], stderr=subprocess.PIPE, text=True
@@ -41,9 +46,8 @@ def weights(directory: Path) -> bytes:
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
     """Kill −9 at two different steps, and SIGTERM at a third, against an uninterrupted run."""
-    cell_settings["training"]["steps"] |= {"minimum": 150, "maximum": 150}  # none ends before its signal comes
-    if arm == "potential":
-        cell_settings["training"]["ema"] = 0.9
+    average = {"ema": 0.9} if arm == "potential" else {}
+    cell_settings = changed(cell_settings, steps=150, **average)  # none ends before its signal comes
     whole = start(cell_settings, tmp_path, "whole", checkpoint_seconds=60)
     assert whole.wait() == 0, whole.stderr.read()
 
@@ -69,9 +73,9 @@ def test_a_killed_training_ends_in_the_same_bits(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_sweep_told_to_stop_goes_on_within_its_trial(arm, cell_settings, tmp_path):
-    sweep = {"widths": [8], "learning_rates": [0.001, 0.003, 0.01, 0.03], "data": 60, "steps": 1600}
+    sweep = sweep_of(cell_settings, learning_rates=[0.001, 0.003, 0.01, 0.03], steps=1600)
     path = tmp_path / "sweep.json"
-    path.write_text(json.dumps(cell_settings | {"tune": sweep}))
+    path.write_text(json.dumps(sweep.to_json()))
     command = list(map(str, [sys.executable, "-m", "chemscale.cli", "tune", path, "--out"]))
     assert subprocess.run([*command, str(tmp_path / "whole.json")], stderr=subprocess.PIPE).returncode == 0
 
@@ -93,12 +97,12 @@ def test_a_sweep_told_to_stop_goes_on_within_its_trial(arm, cell_settings, tmp_p
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
-    cell_settings["training"]["steps"] |= {"minimum": 400, "maximum": 400}  # not over before it is killed
+    cell_settings = changed(cell_settings, steps=400)  # not over before it is killed
     attempt = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 10, attempt)
     attempt.kill()
     attempt.wait()
-    other = start(cell_settings | {"learning_rate": 0.02}, tmp_path)
+    other = start(changed(cell_settings, learning_rate=0.02), tmp_path)
     assert other.wait() == 2
     message = other.stderr.read()
     assert "belong to other settings, data or recipe" in message and "cell.checkpoints" in message
@@ -108,7 +112,7 @@ def test_a_stale_checkpoint_is_refused(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(arm, cell_settings, tmp_path):
-    cell_settings["training"]["steps"] |= {"minimum": 400, "maximum": 400}  # not over before it is killed
+    cell_settings = changed(cell_settings, steps=400)  # not over before it is killed
     attempt = start(cell_settings, tmp_path)
     wait_for_step(tmp_path / "cell.checkpoints", 20, attempt)
     attempt.kill()

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
+from helpers.settings import changed
 from helpers.spring_molecules import ENTRY, MOLECULES, ani, asedb, extxyz, frames, springs
 from safetensors.torch import load_file
 
@@ -200,16 +201,15 @@ def test_batches_carry_what_the_store_has(store):
 
 @pytest.fixture
 def charged_settings(cell_settings, store):
-    cell_settings["training"] |= {"loss": {"energy": 1.0, "force": 1.0}, "weight_decay": 0.0}
-    cell_settings["training"]["steps"] |= {"minimum": 200, "maximum": 200}
-    return cell_settings | {"dataset": str(store), "family": "spookynet", "data": 40}
+    training = {"steps": 200, "loss": {"energy": 1.0, "force": 1.0}, "weight_decay": 0.0}
+    return changed(cell_settings, dataset=str(store), family="spookynet", data=40, **training)
 
 
 @pytest.mark.parametrize("arm", ["potential"])
 def test_families_without_an_input_of_charge_refuse_the_dataset(arm, charged_settings, tmp_path):
-    message = "30 of 60 structures are charged or have unpaired electrons, and the family schnet .* would be spookynet"
+    message = "30 of 60 structures are charged .*, and the family schnet has no input for them; use spookynet"
     with pytest.raises(ChemscaleError, match=message):
-        train_cell(charged_settings | {"family": "schnet"}, tmp_path / "cell", tmp_path / "state")
+        train_cell(changed(charged_settings, family="schnet"), tmp_path / "cell", tmp_path / "state")
 
 
 @pytest.mark.parametrize("arm", ["potential"])

@@ -114,7 +114,7 @@ def test_export_to_ase_gives_the_same_energies_and_a_card_whose_code_runs(
     assert atoms.get_potential_energy() == expected
 
     card = (tmp_path / "ase" / "README.md").read_text()
-    assert f"{settings['data']} structures" in card and "| elements | H, C" in card
+    assert f"{settings.data} structures" in card and "| elements | H, C" in card
     names = {}
     torch.manual_seed(0)
     for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):

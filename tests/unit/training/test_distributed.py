@@ -10,6 +10,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from helpers.settings import changed
 from safetensors.torch import load_file
 
 from chemscale.files import read_json
@@ -20,7 +21,7 @@ arms = pytest.mark.parametrize("arm", ["language", "potential"])
 
 
 def command(settings, directory, name, processes=2):
-    (directory / "settings.json").write_text(json.dumps(settings))
+    (directory / "settings.json").write_text(json.dumps(settings.to_json()))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     where = ["--out", str(directory / name), "--checkpoints", str(directory / f"{name}-state"), "--gpus", "0"]
     return [*torchrun, "-m", "chemscale.cli", "train", str(directory / "settings.json"), *where]
@@ -51,7 +52,7 @@ def test_two_processes_reach_the_losses_of_one(arm, cell_settings, tmp_path):
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_two_processes_stop_together_and_go_on_as_if_never_stopped(arm, cell_settings, tmp_path):
-    cell_settings["training"]["steps"] |= {"minimum": 300, "maximum": 300}
+    cell_settings = changed(cell_settings, steps=300)
     subprocess.run(command(cell_settings, tmp_path, "whole"), check=True, capture_output=True)
     often = [*command(cell_settings, tmp_path, "cut"), "--checkpoint-seconds", "0"]
     run = subprocess.Popen(often, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -72,8 +73,7 @@ def test_two_processes_stop_together_and_go_on_as_if_never_stopped(arm, cell_set
 @pytest.mark.parametrize("arm", ["potential"])
 def test_plateaus_lower_the_rate_of_all_processes(arm, cell_settings, tmp_path):
     """At a rate that soon brings no gain. Weights averaged over processes of other rates would have other losses."""
-    cell_settings["learning_rate"] = 0.05
-    cell_settings["training"] |= {"schedule": "plateau", "evaluations": 20, "patience": 20}
+    cell_settings = changed(cell_settings, learning_rate=0.05, schedule="plateau", evaluations=20, patience=20)
     alone = train_cell(cell_settings, tmp_path / "alone", tmp_path / "alone-state")
     subprocess.run(command(cell_settings, tmp_path, "two"), check=True, capture_output=True)
     rates = [pd.read_parquet(tmp_path / name / "history.parquet")["learning_rate"] for name in ("alone", "two")]
@@ -85,8 +85,7 @@ def test_plateaus_lower_the_rate_of_all_processes(arm, cell_settings, tmp_path):
 @arms
 def test_accumulated_parts_give_the_losses_of_whole_batches(arm, cell_settings, tmp_path):
     whole = train_cell(cell_settings, tmp_path / "whole", tmp_path / "whole-state")
-    cell_settings["training"]["accumulate"] = 3
-    parts = train_cell(cell_settings, tmp_path / "parts", tmp_path / "parts-state")
+    parts = train_cell(changed(cell_settings, accumulate=3), tmp_path / "parts", tmp_path / "parts-state")
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5, nan_ok=True)
     assert parts["steps"] == whole["steps"] and parts["units_seen"] == whole["units_seen"]
 
@@ -94,9 +93,9 @@ def test_accumulated_parts_give_the_losses_of_whole_batches(arm, cell_settings, 
 @pytest.mark.parametrize("arm", ["language"])
 def test_a_command_asked_for_two_devices_starts_two_processes(arm, cell_settings, tmp_path):
     """Without GPUs the two train on the CPU; settings come by standard input, as from the rule."""
-    cell_settings["training"]["steps"] |= {"minimum": 10, "maximum": 10}
+    settings = changed(cell_settings, steps=10).to_json()
     train = [sys.executable, "-m", "chemscale.cli", "train", "-", "--out", str(tmp_path / "cell"), "--gpus", "2"]
-    subprocess.run(train, input=json.dumps(cell_settings), text=True, check=True, capture_output=True)
+    subprocess.run(train, input=json.dumps(settings), text=True, check=True, capture_output=True)
     metrics = read_json(tmp_path / "cell" / "metrics.json")
     assert metrics["processes"] == 2 and metrics["status"] == "finished"
     assert not (tmp_path / "cell.checkpoints").exists()

@@ -4,6 +4,7 @@ from itertools import islice
 
 import pytest
 import torch
+from helpers.settings import changed
 
 from chemscale.files import read_json
 from chemscale.training import precision
@@ -15,8 +16,7 @@ ARM = pytest.mark.parametrize("arm", ["language"])
 
 def probing(settings, monkeypatch, worth=0.0):
     monkeypatch.setattr(precision, "MIN_SECONDS_TO_PROBE", worth)
-    settings["training"]["precision"] = "probe"
-    return make_task(settings)
+    return make_task(changed(settings, precision="probe"))
 
 
 def timed(monkeypatch, bfloat16: tuple[float, float]) -> list:
@@ -35,8 +35,7 @@ def timed(monkeypatch, bfloat16: tuple[float, float]) -> list:
 @ARM
 def test_bfloat16_trains_to_nearly_the_loss_of_float32(arm, cell_settings, tmp_path):
     full = train_cell(cell_settings, tmp_path / "full", tmp_path / "full-state")
-    cell_settings["training"]["precision"] = "bfloat16"
-    half = train_cell(cell_settings, tmp_path / "half", tmp_path / "half-state")
+    half = train_cell(changed(cell_settings, precision="bfloat16"), tmp_path / "half", tmp_path / "half-state")
     assert (full["precision"], half["precision"]) == ("float32", "bfloat16")
     assert half["test_loss"] != full["test_loss"]
     assert half["test_loss"] == pytest.approx(full["test_loss"], rel=0.01)
@@ -68,8 +67,7 @@ def test_a_choice_outlives_a_restart(arm, cell_settings, tmp_path, monkeypatch):
 
 @ARM
 def test_short_runs_are_not_probed_and_say_so(arm, cell_settings, tmp_path, monkeypatch):
-    cell_settings["training"]["precision"] = "probe"
-    metrics = train_cell(cell_settings, tmp_path / "cell", tmp_path / "state")
+    metrics = train_cell(changed(cell_settings, precision="probe"), tmp_path / "cell", tmp_path / "state")
     assert metrics["precision"] == "float32" and metrics["probe"].startswith("not worth it for")
     assert read_json(tmp_path / "cell" / "metrics.json")["probe"] == metrics["probe"]
 
@@ -79,8 +77,7 @@ def test_a_probe_leaves_the_run_as_it_was(arm, cell_settings, tmp_path, monkeypa
     plain = train_cell(cell_settings, tmp_path / "plain", tmp_path / "plain-state")
     monkeypatch.setattr(precision, "MIN_SECONDS_TO_PROBE", 0.0)
     monkeypatch.setattr(precision, "MAX_TIME_RATIO", 0.0)  # float32 stays
-    cell_settings["training"]["precision"] = "probe"
-    probed = train_cell(cell_settings, tmp_path / "probed", tmp_path / "probed-state")
+    probed = train_cell(changed(cell_settings, precision="probe"), tmp_path / "probed", tmp_path / "probed-state")
     assert all(trial["step_seconds"] > 0 for trial in probed["probe"])
     assert probed["test_loss"] == plain["test_loss"] and probed["flops"] == plain["flops"]
 

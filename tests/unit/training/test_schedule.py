@@ -2,9 +2,10 @@
 
 import pytest
 
-from chemscale.training.schedule import count_plateaus, evaluations_without_gain, lr_factor, step_budget
+from chemscale.config.study_models import Steps
+from chemscale.training.schedule import count_plateaus, evaluations_without_gain, lr_factor
 
-STEPS = {"per_sqrt_example": 32, "epochs": 5, "minimum": 400, "maximum": 5000}
+STEPS = Steps(per_sqrt_example=32, epochs=5, minimum=400, maximum=5000)
 
 
 @pytest.mark.parametrize(
@@ -12,11 +13,11 @@ STEPS = {"per_sqrt_example": 32, "epochs": 5, "minimum": 400, "maximum": 5000}
     [(100, 400), (400, 640), (10_000, 3200), (22_500, 4800), (1_000_000, 5000)],
 )
 def test_budget_grows_with_the_root_of_data_within_its_bounds(examples, budget):
-    assert step_budget(examples, 32, STEPS) == budget
+    assert STEPS.budget(examples, 32) == budget
 
 
 def test_large_data_is_seen_for_whole_epochs():
-    assert step_budget(64_000, 32, STEPS | {"maximum": 10**6}) == 5 * 64_000 / 32
+    assert STEPS.replace(maximum=10**6).budget(64_000, 32) == 5 * 64_000 / 32
 
 
 def test_cosine_rises_to_its_peak_and_falls_to_zero():

@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from helpers.settings import changed
 from safetensors.torch import load_file
 
+from chemscale.config.cell_settings import CellSettings
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.geometries.labels import label
@@ -66,8 +68,7 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(arm, cell_sett
         seen.append([p.detach().clone() for p in model.parameters()])
 
     monkeypatch.setattr(WeightAverage, "update", watched)
-    cell_settings["training"] |= {"ema": 0.9, "schedule": "constant"}
-    metrics = train_cell(cell_settings, tmp_path / "cell", tmp_path / "state")
+    metrics = train_cell(changed(cell_settings, ema=0.9, schedule="constant"), tmp_path / "cell", tmp_path / "state")
     kept = load_file(tmp_path / "cell" / "model.safetensors")
     model = make_task(cell_settings).model
     average = [p.detach().clone() for p in model.parameters()]
@@ -93,10 +94,10 @@ def test_evaluation_is_a_sum_over_tokens_not_a_mean_of_batches(arm, cell_setting
 
 @pytest.mark.parametrize("arm", ["potential"])
 def test_a_store_of_one_molecule_is_tested_on_its_own_geometries_alone(arm, cell_settings, tmp_path):
-    entry = read_json(Path(cell_settings["dataset"]) / "geometries.json")["entry"]
+    entry = read_json(Path(cell_settings.dataset) / "geometries.json")["entry"]
     entry |= {"smiles": ["CCO"], "unseen_molecules": 0, "geometries_per_molecule": 100, "max_heavy_atoms": 3}
     label("one", entry | {"molecules": 1, "validation": 15, "test": 15}, tmp_path / "store", workers=1)
-    metrics = train_cell(cell_settings | {"dataset": str(tmp_path / "store")}, tmp_path / "cell", tmp_path / "state")
+    metrics = train_cell(changed(cell_settings, dataset=str(tmp_path / "store")), tmp_path / "cell", tmp_path / "state")
     assert metrics["test_force_mae"] > 0 and not [name for name in metrics if name.startswith("unseen")]
 
 
@@ -133,9 +134,9 @@ def test_optimiser_decays_matrices_only_and_all_parameters_are_in_it(arm, cell_s
     assert any(p is module.model.tokens.weight for p in others["params"])
 
 
-def rates_of(settings: dict, directory: Path, losses: list[float], monkeypatch) -> tuple[dict, pd.Series]:
+def rates_of(settings: CellSettings, directory: Path, losses: list[float], monkeypatch) -> tuple[dict, pd.Series]:
     """Metrics and rates by step of a cell with schedule plateau whose validation losses are `losses`."""
-    settings["training"] |= {"schedule": "plateau", "evaluations": len(losses), "patience": 4}
+    settings = changed(settings, schedule="plateau", evaluations=len(losses), patience=4)
     rates = {}
     honest, step = PotentialTask.evaluate, TrainingModule.training_step
 
@@ -173,7 +174,7 @@ def test_plateau_and_halving_after_a_non_finite_loss_multiply(arm, cell_settings
 @pytest.mark.parametrize("arm", ["potential"])
 def test_a_plateau_outlives_a_kill(arm, cell_settings, tmp_path, monkeypatch):
     """Stopped before, at and right after the evaluation that lowers the rate: the same bits as in one piece."""
-    cell_settings["training"] |= {"schedule": "plateau", "ema": 0.9}
+    cell_settings = changed(cell_settings, schedule="plateau", ema=0.9)
     honest = PotentialTask.evaluate
     monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: honest(self, split) | {"loss": 1.0})
 
@@ -233,8 +234,7 @@ def test_halving_holds_after_going_back_to_a_checkpoint(arm, cell_settings, tmp_
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_loss_that_is_never_finite_is_recorded_as_failed(arm, cell_settings, tmp_path):
     """With an absurd learning rate, before the first evaluation and with weights that are not finite either."""
-    settings = cell_settings | {"learning_rate": 1e30}
-    metrics = train_cell(settings, tmp_path / "cell", tmp_path / "state")
+    metrics = train_cell(changed(cell_settings, learning_rate=1e30), tmp_path / "cell", tmp_path / "state")
     assert metrics["status"] == "failed" and metrics["halvings"] == 3
 
 
@@ -252,4 +252,4 @@ def test_hopeless_cell_is_recorded_as_failed(arm, cell_settings, tmp_path, monke
 @pytest.mark.parametrize("arm", ARMS)
 def test_more_data_than_there_is(arm, cell_settings, tmp_path):
     with pytest.raises(ChemscaleError, match=r"100,000"):
-        train_cell(cell_settings | {"data": 100_000}, tmp_path / "cell", tmp_path / "state")
+        train_cell(changed(cell_settings, data=100_000), tmp_path / "cell", tmp_path / "state")

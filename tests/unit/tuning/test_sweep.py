@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers.settings import changed, sweep_of
 
 from chemscale.files import read_json
 from chemscale.training.attempts import Attempts
@@ -44,8 +45,7 @@ def test_a_trial_in_two_pieces_ends_in_the_bits_of_one(arm, cell_settings, tmp_p
 @pytest.mark.parametrize("arm", ["potential"])
 def test_trials_are_evaluated_where_the_rate_falls_upon_it(arm, cell_settings, tmp_path, monkeypatch):
     """Every evaluation finds the same loss, so that the rate falls at the third of five, in the second piece."""
-    cell_settings["training"] |= {"schedule": "plateau"}
-    settings = cell_settings | {"tune": {"data": 60, "steps": 20}}
+    settings = sweep_of(changed(cell_settings, schedule="plateau"))
     monkeypatch.setattr(PotentialTask, "evaluate", lambda self, split: {"loss": 1.0})
     modules = []
 
@@ -65,14 +65,9 @@ def test_trials_are_evaluated_where_the_rate_falls_upon_it(arm, cell_settings, t
         assert torch.equal(weight, other)
 
 
-def sweep_settings(cell_settings: dict) -> dict:
-    rates = [1e-4, 1e-3, 5e-3, 1e-2, 2e-2]
-    return cell_settings | {"tune": {"widths": [8], "learning_rates": rates, "data": 60, "steps": 20}}
-
-
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_killed_sweep_goes_on_where_it_was(arm, cell_settings, tmp_path, monkeypatch):
-    settings = sweep_settings(cell_settings)
+    settings = sweep_of(cell_settings)
     whole = tune(settings, tmp_path / "whole.json")
     calls = []
 
@@ -102,12 +97,11 @@ def test_a_killed_sweep_goes_on_where_it_was(arm, cell_settings, tmp_path, monke
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_what_another_sweep_has_left_is_not_gone_on_with(arm, cell_settings, tmp_path, monkeypatch):
-    settings = sweep_settings(cell_settings)
+    settings = sweep_of(cell_settings)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(tuning, "next_to_finish", lambda trials: (_ for _ in ()).throw(KeyboardInterrupt))
         tune(settings, tmp_path / "rates.json")
-    settings["tune"]["learning_rates"] = [1e-3, 1e-2, 1e30]
-    result = tune(settings, tmp_path / "rates.json")
+    result = tune(sweep_of(cell_settings, learning_rates=[1e-3, 1e-2, 1e30]), tmp_path / "rates.json")
     assert [trial["status"] for trial in result["trials"]] == ["finished", "finished", "diverged"]
     assert result["trials"][2]["tse"] is None and result["trials"][2]["expected_loss"] is None
     assert result["maps"]["tse"]["slope"] is None and result["maps"]["tse"]["reason"].startswith("2 trials")
@@ -116,8 +110,8 @@ def test_what_another_sweep_has_left_is_not_gone_on_with(arm, cell_settings, tmp
 
 @pytest.mark.parametrize("arm", ["language"])
 def test_batches_of_a_sweep_see_equal_tokens_and_have_best_rates_of_their_own(arm, cell_settings, tmp_path):
-    plan = {"widths": [8], "batch_tokens": [250, 500], "learning_rates": [1e-3, 5e-3, 2e-2], "data": 200, "steps": 20}
-    tuned = tune(cell_settings | {"tune": plan}, tmp_path / "rates.json")
+    settings = sweep_of(cell_settings, batch_tokens=[250, 500], learning_rates=[1e-3, 5e-3, 2e-2], data=200)
+    tuned = tune(settings, tmp_path / "rates.json")
     assert [(best["width"], best["batch_tokens"]) for best in tuned["best"]] == [(8, 250), (8, 500)]
     ended = {t["batch_tokens"]: t["flops"] for t in tuned["trials"] if t["status"] == "finished"}
     assert ended[250] == pytest.approx(ended[500], rel=0.05)
@@ -126,10 +120,9 @@ def test_batches_of_a_sweep_see_equal_tokens_and_have_best_rates_of_their_own(ar
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_tuned_rate_reaches_the_cell(arm, cell_settings, tmp_path):
-    sweep = {"widths": [8], "learning_rates": [1e-4, 1e-2, 1e-1], "data": 60, "steps": 20}
-    tuned = tune(cell_settings | {"tune": sweep}, tmp_path / "rates.json")
+    tuned = tune(sweep_of(cell_settings, learning_rates=[1e-4, 1e-2, 1e-1]), tmp_path / "rates.json")
     assert len(tuned["trials"]) == 3 and tuned["best"][0]["width"] == 8
-    settings = cell_settings | {"learning_rate": "tuned", "tuning": str(tmp_path / "rates.json")}
+    settings = changed(cell_settings, learning_rate="tuned", tuning=str(tmp_path / "rates.json"))
     metrics = train_cell(resolve_learning_rate(settings), tmp_path / "cell", tmp_path / "state")
     rule = tuned["rule"]
     assert metrics["learning_rate"] == pytest.approx(math.exp(rule["intercept"]) * 8 ** rule["slope"])

@@ -15,11 +15,13 @@ LOG = logging.getLogger(__name__)
 @command("Training")
 def tune(settings: Settings, out: OutJson, gpus: Gpus = 1) -> None:
     """Find the best learning rates of small models and fit the rule that gives them for larger ones."""
-    content = read_settings(settings)
+    from chemscale.config.cell_settings import SweepSettings
+
+    sweep = SweepSettings.from_json(read_settings(settings))
     with leased(gpus):
         from chemscale.tuning.sweep import tune
 
-        tune(content, out)
+        tune(sweep, out)
 
 
 @command("Training")
@@ -31,16 +33,17 @@ def train(
     gpus: Gpus = 1,
 ) -> None:
     """Train one model; after an interruption, the same command goes on from the last checkpoint."""
+    from chemscale.config.cell_settings import CellSettings
     from chemscale.training.distributed import exec_torchrun, launched
 
-    content = read_settings(settings)
+    cell = CellSettings.from_json(read_settings(settings))
     checkpoints = checkpoints or out.with_name(out.name + ".checkpoints")
     with leased(gpus):
         if gpus > 1 and not launched():
             where = ["--out", out, "--checkpoints", checkpoints, "--checkpoint-seconds", checkpoint_seconds]
-            exec_torchrun(gpus, content, checkpoints, [*map(str, where), "--gpus", str(gpus)])
+            exec_torchrun(gpus, cell.to_json(), checkpoints, [*map(str, where), "--gpus", str(gpus)])
         from chemscale.training.run import train_cell
         from chemscale.tuning.learning_rate_rule import resolve_learning_rate
 
-        metrics = train_cell(resolve_learning_rate(content), out, checkpoints, checkpoint_seconds)
+        metrics = train_cell(resolve_learning_rate(cell), out, checkpoints, checkpoint_seconds)
     LOG.info(f"{out}: {metrics['status']}, {metrics['reason'] or metrics['ended']}")

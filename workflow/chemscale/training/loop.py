@@ -27,7 +27,7 @@ from chemscale.training.checkpoints import Checkpointing
 from chemscale.training.devices import device
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
 from chemscale.training.precision import FLOAT32, in_precision
-from chemscale.training.schedule import count_plateaus, lr_factor, step_budget, warmup_steps
+from chemscale.training.schedule import count_plateaus, lr_factor, warmup_steps
 from chemscale.training.tasks import Task
 
 BETAS = (0.9, 0.98)  # of AdamW
@@ -62,9 +62,9 @@ class TrainingModule(pl.LightningModule):
         self.task = task
         self.model = task.model
         self.evaluation = evaluation
-        self.training_settings = task.settings["training"]
-        self.learning_rate = task.settings["learning_rate"] * 0.5**halvings
-        self.total_steps = step_budget(task.settings["data"], task.examples_per_step, self.training_settings["steps"])
+        self.training_settings = task.settings.training
+        self.learning_rate = float(task.settings.learning_rate) * 0.5**halvings
+        self.total_steps = self.training_settings.steps.budget(task.settings.data, task.examples_per_step)
         self.precision = precision
         self.losses: list[torch.Tensor] | None = [] if keep_losses else None
         # buffers, so that checkpoints carry them: (units of work, FLOPs) so far; (sum of losses, steps) since last read
@@ -81,18 +81,18 @@ class TrainingModule(pl.LightningModule):
         decays = [p for p in self.model.parameters() if p.ndim > 1 and id(p) not in embeddings]
         others = [p for p in self.model.parameters() if p.ndim <= 1 or id(p) in embeddings]
         settings = self.training_settings
-        groups = [{"params": decays, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+        groups = [{"params": decays, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=BETAS, fused=True)
         schedule = LambdaLR(
             optimiser,
-            lambda step: lr_factor(step, self.total_steps, settings["warmup"], settings["schedule"], self.plateaus),
+            lambda step: lr_factor(step, self.total_steps, settings.warmup, settings.schedule, self.plateaus),
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
     def plateaus(self) -> int:
         """Plateaus of the validation loss so far, after the warm-up; the learning rate falls one step later."""
-        rising = warmup_steps(self.total_steps, self.training_settings["warmup"])
+        rising = warmup_steps(self.total_steps, self.training_settings.warmup)
         return count_plateaus(self.evaluation.losses(rising))
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -118,7 +118,7 @@ class TrainingModule(pl.LightningModule):
             first=self.trainer.global_step,
             rank=distributed.rank(),
             processes=distributed.processes(),
-            accumulate=self.training_settings.get("accumulate", 1),
+            accumulate=self.training_settings.accumulate,
             device=device(),
         )
 
@@ -146,7 +146,7 @@ class TrainingModule(pl.LightningModule):
             total += loss.detach()
         self.recent[2] += total
         self.window[1] += 1
-        self.clip_gradients(optimiser.optimizer, gradient_clip_val=self.training_settings["clip"])
+        self.clip_gradients(optimiser.optimizer, gradient_clip_val=self.training_settings.clip)
         optimiser.step()
         cast(LRScheduler, self.lr_schedulers()).step()
         return total

@@ -36,7 +36,7 @@ def choose_precision(task: Task, steps: int, state: Path) -> dict[str, Any]:
     The result holds `precision`, `compiled`, and as `probe` either the seconds per step and the loss of each candidate
     or the reason why none was tried. It is kept in `state`, so that a resumed training goes on in the same precision.
     """
-    asked = task.settings["training"].get("precision", "float32")
+    asked = task.settings.training.precision
     if asked != "probe":
         return _use(task, FLOAT32 | {"precision": asked})
     path = state / "precision.json"

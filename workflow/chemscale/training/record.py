@@ -37,15 +37,15 @@ def write_record(directory: Path, module: TrainingModule, measured: dict) -> dic
 
     `measured` holds what only the caller knows: test metrics, seconds, status, fingerprint.
     """
-    task, evaluation = module.task, module.evaluation
-    groups = parameter_groups(task.model, FAMILIES[task.settings["family"]].groups)
+    task, evaluation, settings = module.task, module.evaluation, module.task.settings.to_json()
+    groups = parameter_groups(task.model, FAMILIES[task.settings.family].groups)
     counts = task.counts()
     where = device()  # not the module's: Lightning has moved it to the CPU by now
     units, flops = module.work.tolist()
     seconds = evaluation.training_seconds
     losses = evaluation.losses()
     metrics = {
-        **{name: task.settings[name] for name in SETTINGS_KEPT if name in task.settings},
+        **{name: settings[name] for name in SETTINGS_KEPT if name in settings},
         **measured,
         "ended": evaluation.ended,
         "undertrained": evaluation.undertrained(task.loss_degree),
@@ -85,7 +85,7 @@ def write_record(directory: Path, module: TrainingModule, measured: dict) -> dic
     }
     if not distributed.first():
         return metrics
-    write_json(directory / "settings.json", task.settings)
+    write_json(directory / "settings.json", settings)
     with atomic(directory / "history.parquet") as path:
         pd.DataFrame(evaluation.history).to_parquet(path)
     with atomic(directory / "model.safetensors") as path:

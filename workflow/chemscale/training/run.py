@@ -4,7 +4,9 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
+from chemscale.config.cell_settings import CellSettings
 from chemscale.files import fingerprint, read_json
 from chemscale.training import distributed
 from chemscale.training.attempts import Attempts, one_writer
@@ -24,11 +26,11 @@ PATHS = ("dataset", "tuning")  # settings that say where things lie, not what is
 
 def cell_fingerprint(task: Task) -> str:
     """Return the hash of all that decides the result of a training: settings, data and recipe."""
-    settings = {key: value for key, value in task.settings.items() if key not in PATHS}
+    settings = {key: value for key, value in task.settings.to_json().items() if key not in PATHS}
     return fingerprint(settings | {"data_identity": task.data_identity})
 
 
-def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:
+def train_cell(settings: CellSettings, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:
     """Train the cell described by `settings`, write its record to `out`, and return its metrics.
 
     The learning rate must be a number (`chemscale.tuning.learning_rate_rule.resolve_learning_rate` looks up "tuned").
@@ -46,7 +48,7 @@ def train_cell(settings: dict, out: Path, checkpoints: Path, checkpoint_seconds:
             return read_json(out / "metrics.json")
         attempts = Attempts(checkpoints)
         module, reason = _train(task, checkpoints, identity, checkpoint_seconds, attempts)
-        measured = {
+        measured: dict[str, Any] = {
             "status": "failed" if reason else "finished",
             "reason": reason,
             "halvings": attempts.halvings,
@@ -75,9 +77,9 @@ def _train(
     task: Task, checkpoints: Path, identity: str, checkpoint_seconds: float, attempts: Attempts
 ) -> tuple[TrainingModule, str | None]:
     """Train to the end; return the module and, if its losses stayed non-finite, the reason why it failed."""
-    training = task.settings["training"]
+    training = task.settings.training
     while True:
-        evaluation = Evaluation(training["evaluations"], training["patience"], training.get("ema", 0.0))
+        evaluation = Evaluation(training.evaluations, training.patience, training.ema)
         module = TrainingModule(task, evaluation, attempts.halvings)
         module.precision = choose_precision(task, module.total_steps, checkpoints)
         if attempts.halvings > MAX_HALVINGS:  # an earlier attempt had given up, but was killed before it could say so

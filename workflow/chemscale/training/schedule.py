@@ -1,4 +1,4 @@
-"""How long a cell trains, and its learning rate at each step: pure functions of settings, step and losses."""
+"""The learning rate at each step: pure functions of settings, step and losses."""
 
 import math
 
@@ -7,16 +7,6 @@ from chemscale.config.study_models import PLATEAU_EVALUATIONS
 COOLDOWN_SHARE = 0.2  # of the steps
 MIN_GAIN = 1e-4  # relative; a smaller gain in validation loss counts as none
 PLATEAU_FACTOR = 0.5  # of the learning rate, after each plateau
-
-
-def step_budget(examples: int, examples_per_step: float, steps: dict) -> int:
-    """Return the optimiser steps of a cell with `examples` of training data.
-
-    √D steps for small data, epochs for large: max(per_sqrt_example·√D, epochs·D/examples_per_step), kept within
-    [minimum, maximum]. Equal steps for all D would leave the large ones under-trained, equal epochs the small ones.
-    """
-    budget = max(steps["per_sqrt_example"] * math.sqrt(examples), steps["epochs"] * examples / examples_per_step)
-    return round(min(max(budget, steps["minimum"]), steps["maximum"]))
 
 
 def lr_factor(step: int, total: int, warmup: float, schedule: str, plateaus: int = 0) -> float:

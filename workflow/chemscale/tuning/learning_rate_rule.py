@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from chemscale.config.cell_settings import CellSettings
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json
 from chemscale.tuning.elimination import group_of
@@ -13,12 +14,12 @@ WIDTH_SLOPES = (-1.0, 0.0)  # limits: 1/width is maximal update parametrisation;
 BATCH_SLOPES = (0.0, 1.0)  # limits: no dependence, and the linear rule; Adam's noise asks for the square root
 
 
-def resolve_learning_rate(settings: dict) -> dict:
+def resolve_learning_rate(settings: CellSettings) -> CellSettings:
     """Return a cell's settings with a number for the learning rate: "tuned" is looked up in the tuning file."""
-    if settings["learning_rate"] != "tuned":
+    if settings.learning_rate != "tuned":
         return settings
-    rule, batch_tokens = read_json(settings["tuning"])["rule"], settings["training"].get("batch_tokens")
-    return settings | {"learning_rate": lr_from_rule(rule, settings["width"], batch_tokens)}
+    rule = read_json(str(settings.tuning))["rule"]
+    return settings.replace(learning_rate=lr_from_rule(rule, settings.width, settings.training.batch_tokens))
 
 
 def lr_from_rule(rule: dict, width: int, batch_tokens: int | None) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chemscale.config.cell_settings import SweepSettings
 from chemscale.files import read_json, write_json
 from chemscale.training.attempts import Attempts, one_writer
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
@@ -29,33 +30,33 @@ FIRST_SHARE = 0.3  # of its steps that every trial trains
 CHECKPOINT_SECONDS = 60
 
 
-def tune(settings: dict, out: Path) -> dict:
-    """Run the sweep of `settings["tune"]`, fit the rule, and write the result as JSON to `out`.
+def tune(settings: SweepSettings, out: Path) -> dict:
+    """Run the sweep of `settings.tune`, fit the rule, and write the result as JSON to `out`.
 
     The result holds all trials, the maps from estimates to final losses, the compute saved, the best rate of each trial
     group (and whether it lies at the edge of the sweep), and the rule (`fit_lr_rule`). Trials of all batch sizes see
     equally many tokens. The state lies beside `out` until then, so that a killed sweep goes on where it was. Raises
     ChemscaleError if every rate diverged, Interrupted after a signal to stop.
     """
-    plan = settings["tune"]
+    plan = settings.tune
     state = out.with_suffix(".trials")
     with one_writer(state):
-        batches = plan.get("batch_tokens") or [settings["training"].get("batch_tokens")]
+        batches: list[int | None] = [*(plan.batch_tokens or [settings.training.batch_tokens])]
         trials = _known(settings, state) or [
             {"width": width, "batch_tokens": batch, "learning_rate": rate, "status": "waiting"}
-            for width, batch, rate in itertools.product(plan["widths"], batches, plan["learning_rates"])
+            for width, batch, rate in itertools.product(plan.widths, batches, plan.learning_rates)
         ]
         waiting = iter([trial for trial in trials if trial["status"] == "waiting"])
         while trial := next(waiting, None) or next_to_finish(trials):
             trial |= run_trial(settings, trial, state)
-            write_json(state / "trials.json", {"settings": settings, "trials": trials})
+            write_json(state / "trials.json", {"settings": settings.to_json(), "trials": trials})
             shown = {name: trial[name] for name in ("tse", "tse_e", "validation_loss")}
             batch = f", batch {trial['batch_tokens']}" if len(batches) > 1 else ""
             LOG.info(f"width {trial['width']}{batch}, rate {trial['learning_rate']:g}: {trial['status']} {shown}")
         trials, performance = with_predictions(trials)
         result = {
-            "family": settings["family"],
-            "batch_tokens": settings["training"].get("batch_tokens"),  # of the study
+            "family": settings.family,
+            "batch_tokens": settings.training.batch_tokens,  # of the study
             "share": FIRST_SHARE,
             "trials": trials,
             **performance,
@@ -68,38 +69,36 @@ def tune(settings: dict, out: Path) -> dict:
     return result
 
 
-def _known(settings: dict, state: Path) -> list[dict]:
+def _known(settings: SweepSettings, state: Path) -> list[dict]:
     """Return the trials of an earlier attempt at this sweep; remove what another sweep has left."""
     path = state / "trials.json"
     known = read_json(path) if path.exists() else {}
-    if known.get("settings") == settings:
+    if known.get("settings") == settings.to_json():
         return known["trials"]
     shutil.rmtree(state)
     state.mkdir()
-    write_json(path, {"settings": settings, "trials": []})
+    write_json(path, {"settings": settings.to_json(), "trials": []})
     return []
 
 
-def run_trial(settings: dict, trial: dict, state: Path) -> dict:
+def run_trial(settings: SweepSettings, trial: dict, state: Path) -> dict:
     """Train a waiting trial through its first share, a stopped one to its end; return what is now known of it.
 
     In two pieces it ends in the same bits as in one, since the schedule is that of the whole trial in both.
     """
-    width, batch, rate, plan = trial["width"], trial["batch_tokens"], trial["learning_rate"], settings["tune"]
-    total = round(plan["steps"] * settings["training"]["batch_tokens"] / batch) if batch else plan["steps"]
-    steps = {"per_sqrt_example": 0, "epochs": 0, "minimum": total, "maximum": total}
-    training = settings["training"] | {"steps": steps} | ({"batch_tokens": batch} if batch else {})
+    width, batch, rate = trial["width"], trial["batch_tokens"], trial["learning_rate"]
     directory = state / f"w{width}-b{batch}-lr{rate:g}"
     directory.mkdir(parents=True, exist_ok=True)
     attempts = Attempts(directory)
-    task = make_task(settings | {"width": width, "learning_rate": rate, "data": plan["data"], "training": training})
+    task = make_task(settings.trial(width, rate, batch))
+    training = task.settings.training
     # the rate of "plateau" falls upon evaluations, so that a trial needs those of a cell; patience enough for its end
-    evaluations = training["evaluations"] if training["schedule"] == "plateau" else 1
+    evaluations = training.evaluations if training.schedule == "plateau" else 1
     module = TrainingModule(task, Evaluation(evaluations, patience=evaluations), keep_losses=True)
     identity = cell_fingerprint(task)
     checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, attempts)
     first = trial["status"] == "waiting"
-    until = (round(FIRST_SHARE * total) or 1) if first else None
+    until = (round(FIRST_SHARE * module.total_steps) or 1) if first else None
     try:
         fit(module, checkpointing, newest_checkpoint(directory, identity), until)
         status = "stopped" if first else "finished"

@@ -5,13 +5,15 @@ from typing import Any, Protocol
 
 import torch
 
+from chemscale.config.cell_settings import CellSettings
+
 
 class Task(Protocol):
     """What the training loop asks of an arm; `tasks/language.py` and `tasks/potential.py` provide it."""
 
-    settings: dict
+    settings: CellSettings
     model: torch.nn.Module
-    trained: torch.nn.Module  # what the training step calls: the model itself, or its compiled form
+    trained: Any  # what the training step calls: the model itself, or its compiled form
     unit: str  # of work, such as "tokens"
     loss_degree: int  # power of an error that the loss is
     rows: Any  # training examples, rows of the dataset
@@ -41,10 +43,10 @@ class Task(Protocol):
         """Return the error of a predictor that has learnt nothing."""
 
 
-def make_task(settings: dict) -> Task:
+def make_task(settings: CellSettings) -> Task:
     """Return the task of the settings' arm, its weights drawn from the settings' seed."""
-    torch.manual_seed(settings["seed"])
-    if settings["arm"] == "language":
+    torch.manual_seed(settings.seed)
+    if settings.arm == "language":
         from chemscale.training.tasks.language import LanguageTask
 
         return LanguageTask(settings)

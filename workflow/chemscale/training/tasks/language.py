@@ -1,13 +1,16 @@
-"""What a cell of the language arm trains and measures: ChemGPT on the token store."""
+"""The task of the language arm: ChemGPT on the corpus."""
 
 import itertools
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from chemscale.config.cell_settings import CellSettings
+from chemscale.config.study_models import LanguageTraining
 from chemscale.models.chemgpt.network import forward_flops, next_token_losses
 from chemscale.models.registry import language_family
 from chemscale.molecules.batches import Part, TokenBatches, evaluation_batches
@@ -15,7 +18,7 @@ from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import PAD
 from chemscale.training import distributed
 
-EVALUATION_TOKENS = 8192  # a batch without gradients can be larger than one with
+EVALUATION_TOKENS = 8192  # per batch, which can be larger without gradients
 
 
 class LanguageTask:
@@ -24,25 +27,26 @@ class LanguageTask:
     unit = "tokens"
     loss_degree = 1  # power of an error that the loss is
 
-    def __init__(self, settings: dict):
+    def __init__(self, settings: CellSettings):
         self.settings = settings
-        self.corpus = open_corpus(Path(settings["dataset"]))
-        self.final_splits = self.corpus.final_splits  # chose nothing
-        family = language_family(settings["family"])
-        self.shape = family.shape(settings["width"])
+        self.training = cast(LanguageTraining, settings.training)
+        self.corpus = open_corpus(Path(settings.dataset))
+        self.final_splits = list(self.corpus.final_splits)
+        family = language_family(settings.family)
+        self.shape = family.shape(settings.width)
         self.vocabulary = len(self.corpus.vocabulary)
         self.data_identity = self.corpus.header["fingerprint"]
-        self.rows = self.corpus.rows("train", settings["data"])
+        self.rows = self.corpus.rows("train", settings.data)
         self.model = family.build(self.shape, self.vocabulary)
-        self.trained = self.model  # what the training step calls: the model itself, or its compiled form
+        self.trained: Any = self.model
 
     @property
     def examples_per_step(self) -> float:
-        """Molecules in a batch, on average."""
-        return self.settings["training"]["batch_tokens"] / self.corpus.lengths(self.rows).mean()
+        """Molecules per batch, on average."""
+        return self.training.batch_tokens / self.corpus.lengths(self.rows).mean()
 
     def counts(self) -> dict[str, int]:
-        """Size of the training subset; tokens are predicted ones, so [EOS] is counted and [BOS] is not."""
+        """Return the size of the training subset; predicted tokens count, so [EOS] does and [BOS] does not."""
         return {
             "train_molecules": len(self.rows),
             "train_tokens": int((self.corpus.lengths(self.rows) - 1).sum()),
@@ -50,33 +54,32 @@ class LanguageTask:
         }
 
     def description(self) -> dict:
-        """All it takes to build the trained model and read its tokens, kept with the weights."""
+        """Return all that is needed to build the trained model and to read its tokens; it is kept with the weights."""
         return {
             "arm": "language",
-            "family": self.settings["family"],
-            "width": self.settings["width"],
+            "family": self.settings.family,
+            "width": self.settings.width,
             "scaled": self.shape.scaled,
             "vocabulary": self.corpus.vocabulary,
             "selfies": self.corpus.header["versions"]["selfies"],
         }
 
     def batches(self, first: int, **how) -> Iterable[list[Part]]:
-        """Endless training batches, beginning with batch `first`; `how` says which parts and where: `TokenBatches`."""
-        training = self.settings["training"]
-        return TokenBatches(self.corpus, self.rows, training["batch_tokens"], self.settings["seed"], first, **how)
+        """Return endless training batches from batch `first` on; `how` are the other arguments of `TokenBatches`."""
+        return TokenBatches(self.corpus, self.rows, self.training.batch_tokens, self.settings.seed, first, **how)
 
-    def loss(self, part: Part) -> tuple[Tensor, Tensor]:
-        """What `part` adds to the mean loss of its batch in nats per predicted token, and the work done.
+    def loss(self, micro_batch: Part) -> tuple[Tensor, Tensor]:
+        """Return what a micro-batch adds to the mean loss of its batch, in nats per predicted token, and the work done.
 
         Work is (predicted tokens, training FLOPs), (2,) f64.
         """
-        losses, lengths = next_token_losses(self.trained, part.tokens, PAD)  # (B,), (B,)
+        losses, lengths = next_token_losses(self.trained, micro_batch.tokens, PAD)  # (B,), (B,)
         work = torch.stack([lengths.sum().double(), 3 * forward_flops(self.shape, self.vocabulary, lengths)])
-        return losses.sum() / part.predicted, work
+        return losses.sum() / micro_batch.predicted, work
 
     @torch.no_grad()
     def evaluate(self, split: str) -> dict[str, float]:
-        """Loss on every molecule of `split`: per token with its standard error over molecules, and per molecule."""
+        """Return the loss on every molecule of `split`: per token with its standard error, and per molecule."""
         device = self.model.tokens.weight.device
         sums = torch.zeros(3, dtype=torch.float64, device=device)  # of losses, lengths, and molecules
         squares = torch.zeros(3, dtype=torch.float64, device=device)  # of losses², losses·lengths and lengths²
@@ -92,5 +95,5 @@ class LanguageTask:
         return {"loss": loss.item(), "loss_se": error.item(), "loss_per_molecule": (total / molecules).item()}
 
     def baseline(self) -> dict[str, float]:
-        """The zero line of the loss axis: the unigram entropy, and what an untrained model gives, in nats per token."""
+        """Return the unigram entropy, and the loss of a model that has learnt nothing, in nats per token."""
         return {"unigram_entropy": self.corpus.header["unigram_entropy"], "untrained_loss": math.log(self.vocabulary)}
