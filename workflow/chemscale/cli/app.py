@@ -14,6 +14,7 @@ from typer import Argument, Option
 from chemscale import __version__
 from chemscale.errors import ChemscaleError, Interrupted
 from chemscale.files import read_json
+from chemscale.training.slurm import requeue
 
 EX_TEMPFAIL = 75  # of an interrupted training: the same command goes on from the saved state
 LOG = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ def command(panel: str) -> Callable[[Callable], Callable]:
                 hint = "; call again to go on" if interrupted else ""
                 print(f"chemscale {function.__name__}: {error}{hint}", file=sys.stderr)
                 LOG.debug("raised here:", exc_info=True)
+                if interrupted:
+                    requeue()
                 raise typer.Exit(EX_TEMPFAIL if interrupted else 2) from None
 
         app.command(rich_help_panel=panel)(run)

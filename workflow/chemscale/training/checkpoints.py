@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chemscale.errors import ChemscaleError, Interrupted
 from chemscale.files import atomic, read_json, write_json
-from chemscale.training import distributed
+from chemscale.training import distributed, slurm
 from chemscale.training.attempts import Attempts
 
 if TYPE_CHECKING:
@@ -55,25 +55,28 @@ class Checkpointing:
             self.attempts.note()
             self.last = time.monotonic()
         if stop:
-            raise Interrupted(f"stopped by a signal; state saved at step {trainer.global_step}")
+            cause = "stopped by a signal" if self.stop.received else "stopped before the time limit"
+            raise Interrupted(f"{cause}; state saved at step {trainer.global_step}")
 
 
 class StopSignal:
-    """True once SIGTERM or SIGUSR1 has come: Slurm sends them before a time limit or a preemption."""
+    """True once SIGTERM or SIGUSR1 has come, or shortly before the time limit of the Slurm job."""
 
     def __init__(self):
         self.received: int | None = None
+        self.time: float | None = None
 
     def install(self) -> None:
-        """Handle the two signals."""
+        """Handle the two signals and look up the time limit."""
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._handle)
+        self.time = slurm.stop_time()
 
     def _handle(self, number: int, frame: object) -> None:
         self.received = number
 
     def __bool__(self) -> bool:
-        return self.received is not None
+        return self.received is not None or (self.time is not None and time.time() > self.time)
 
 
 def checkpoints(directory: Path) -> list[Path]:
