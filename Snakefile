@@ -3,14 +3,18 @@
 A study is one configuration file; config/config.yaml is the default one. Choose another with --configfile.
 """
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
-# a study is whole in itself: given one, the default must not be merged into it
+# a study is complete in itself: given one, the default must not be merged into it
 if not workflow.overwrite_configfiles:
+    # that of the working directory, or else the one beside this file
+    beside = workflow.current_basedir.join("config/config.yaml").get_path_or_uri(secret_free=True)
 
-    configfile: "config/config.yaml"
+    configfile: "config/config.yaml" if Path("config/config.yaml").exists() else beside
 
 
 include: "workflow/rules/common.smk"
@@ -18,7 +22,7 @@ include: "workflow/rules/common.smk"
 
 wildcard_constraints:
     study=config["study"],
-    arm="language|potential",
+    arm="|".join(arms.ARMS),
     family="[a-z0-9-]+",
     size="[a-z0-9-]+",
     data="[0-9]+",
@@ -28,13 +32,14 @@ wildcard_constraints:
 report: "workflow/report/workflow.rst"
 
 
-# what is taken as it is has no rule that could make it anew: finished runs are not trained, cached tables not fitted
+# results that are taken as they are have no rule: finished runs are not trained, cached tables not fitted
 if config["results_source"] == "trained":
 
     include: "workflow/rules/molecules.smk"
     include: "workflow/rules/geometries.smk"
     include: "workflow/rules/training.smk"
-    include: "workflow/rules/use.smk"
+    include: "workflow/rules/generation.smk"
+    include: "workflow/rules/simulation.smk"
 
 
 if config["results_source"] != "cached":
@@ -46,4 +51,4 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/targets.smk"
 
 
-workflow.default_target = "all"
+make_default("all")

@@ -1,7 +1,9 @@
-"""What the rules ask of the study: its cells, their paths and their resources. No rule is here."""
+"""What the rules ask of the study: paths, cells and resources. No rule is here."""
 
 import json
 import math
+import os
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,8 +11,8 @@ from snakemake.exceptions import WorkflowError
 from chemscale import arms, study
 from chemscale.config.complete import complete
 from chemscale.data.sources import SOURCES, registry
-from chemscale.processes import put_commands_on_path
 from chemscale.errors import ChemscaleError
+from chemscale.processes import put_commands_on_path
 
 put_commands_on_path()
 
@@ -20,31 +22,33 @@ try:
 except ChemscaleError as error:
     raise WorkflowError(str(error)) from None
 
+ENVIRONMENT = "../../envs/chemscale.yaml"  # relative to this folder, as `conda:` wants it
+# the folder above, relative to the working directory: the workflow may be used from any
+WORKFLOW = os.path.relpath(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True))
+CELL = "{arm}/{family}/{size}/{data}/seed{seed}"
+RUN = f"results/{{study}}/runs/{CELL}"
+TABLES = "results/{study}/tables"
+RESULTS = f"results/{config['study']}"
+
 DATASETS = REGISTRY | config["datasets"]
-CELLS = {cell.name: cell for cell in study.cells(config)}
 ARMS = [arm for arm in arms.ARMS if arm in config]
-RECORDS = [f"results/{config['study']}/runs/{name}/metrics.json" for name in CELLS]
-GENERATES = "generate" in config.get("language", {})
-QUALITIES = [
-    f"results/{config['study']}/runs/{cell.name}/quality.json"
-    for cell in CELLS.values()
-    if GENERATES and cell.arm == "language" and cell.seed == 0
-]
-SIMULATES = "simulate" in config.get("potential", {})
-DYNAMICS = [
-    f"results/{config['study']}/runs/{cell.name}/dynamics.json"
-    for cell in CELLS.values()
-    if SIMULATES and cell.arm == "potential" and cell.seed == 0
-]
-
-EVALUATED_ON = config.get("potential", {}).get("evaluate_on", [])
-ERRORS = [
-    f"results/{config['study']}/runs/{cell.name}/errors.json"
-    for cell in CELLS.values()
-    if EVALUATED_ON and cell.arm == "potential"
-]
-
+CELLS = {cell.name: cell for cell in study.cells(config)}
 SWEEPS = [study.tuning_path(config["study"], arm, family) for arm, family in study.tuned_families(config)]
+GENERATE = config.get("language", {}).get("generate", {})
+SIMULATE = config.get("potential", {}).get("simulate", {})
+EVALUATED_ON = config.get("potential", {}).get("evaluate_on", [])
+
+
+def of_cells(file, arm=None, seeds=None):
+    """Return the path of `file` in the record of every cell, or of those of one arm and the first `seeds` seeds."""
+    cells = [cell for cell in CELLS.values() if arm in (None, cell.arm) and (seeds is None or cell.seed < seeds)]
+    return [f"{RESULTS}/runs/{cell.name}/{file}" for cell in cells]
+
+
+RECORDS = of_cells("metrics.json")
+QUALITIES = of_cells("quality.json", "language", seeds=1) if GENERATE else []
+DYNAMICS = of_cells("dynamics.json", "potential", seeds=1) if SIMULATE else []
+ERRORS = of_cells("errors.json", "potential") if EVALUATED_ON else []
 
 
 def datasets_of(arm, fetched=None):
@@ -58,138 +62,145 @@ def datasets_of(arm, fetched=None):
 
 
 def as_json(settings):
-    """Settings as JSON that does not depend on the order of keys: Snakemake compares the text."""
+    """Return settings as JSON that does not depend on the order of keys: Snakemake compares the text."""
     return json.dumps(settings, sort_keys=True)
 
 
 def dataset_entry(wildcards):
-    """What decides a dataset's content, as JSON: its registry entry without the prose."""
+    """Return what decides the content of a dataset, as JSON: its registry entry without the prose."""
     entry = DATASETS[wildcards.dataset]
     return as_json({key: value for key, value in entry.items() if key not in ("title", "licence", "citation")})
 
 
 def own_molecules(wildcards):
-    """The file of molecules to make geometries of, if the entry names one."""
+    """Return the file of molecules to make geometries of, if the entry names one."""
     return DATASETS[wildcards.dataset].get("path", [])
 
 
 def dataset_path(arm):
-    """The header that is written last when the dataset of an arm is complete."""
+    """Return the header of the dataset of an arm, which is written last."""
     return f"results/data/{config[arm]['dataset']}/{arms.ARMS[arm].header}"
 
 
 def stores_evaluated_on():
-    """The headers of the datasets that potentials are only evaluated on."""
+    """Return the headers of the datasets that potentials are only evaluated on."""
     return [f"results/data/{name}/{arms.ARMS['potential'].header}" for name in EVALUATED_ON]
 
 
 def data_of_arm(wildcards):
-    """The data a training of this arm reads."""
+    """Return the header of the dataset that a training of this arm reads."""
     return dataset_path(wildcards.arm)
 
 
 def encode_memory(wildcards):
-    """Memory to encode a dataset in MB: a process a core, and some sixty bytes a molecule."""
+    """Return the memory in MB to encode a dataset: one process per core, and some hundred bytes per molecule."""
     return round(1500 + 1e-4 * (DATASETS[wildcards.dataset].get("molecules") or 1e6))
 
 
 def ingest_memory(wildcards):
-    """Memory to ingest a dataset in MB: some two hundred bytes a structure, whatever the atoms."""
+    """Return the memory in MB to ingest a dataset: some two hundred bytes per structure, whatever its atoms."""
     return round(1500 + 2e-4 * DATASETS[wildcards.dataset].get("structures", 5e6))
 
 
 def cell_of(wildcards):
-    """The cell these wildcards name."""
-    name = f"{wildcards.arm}/{wildcards.family}/{wildcards.size}/{wildcards.data}/seed{wildcards.seed}"
+    """Return the cell that the wildcards name."""
+    name = CELL.format(**dict(wildcards.items()))
     if name not in CELLS:
         raise WorkflowError(f"{name} is not a cell of the study {config['study']}; its configuration decides which are")
     return CELLS[name]
 
 
 def cell_settings(wildcards):
-    """Everything that decides a cell's result, as JSON: a change here, and only here, trains it again."""
+    """Return everything that decides the result of a cell, as JSON: a change here, and only here, trains it again."""
     return as_json(cell_of(wildcards).settings.to_json())
 
 
 def cell_tuning(wildcards):
-    """The tuned learning rates of the cell's family, if it takes them."""
+    """Return the file of tuned learning rates that a cell uses, if it uses one."""
     return cell_of(wildcards).settings.tuning or []
 
 
-def cell_memory(wildcards, attempt):
-    return study.resources(cell_of(wildcards), attempt)["mem_mb"]
+def cell_asks(resource, at_most=math.inf):
+    """Return the function that says how much of a resource a cell asks for."""
+    return lambda wildcards, attempt: min(at_most, study.resources(cell_of(wildcards), attempt)[resource])
 
 
-def cell_runtime(wildcards, attempt):
-    return study.resources(cell_of(wildcards), attempt)["runtime"]
+def sweep_asks(resource):
+    """Return the function that says how much of a resource a sweep of learning rates asks for."""
+    return lambda wildcards, attempt: study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)[resource]
 
 
 def cell_priority(wildcards):
-    """Large cells first, so that none is left to run alone at the end: decades of FLOPs."""
+    """Return the decade of FLOPs of a cell: large cells go first, so that none is left to run alone at the end."""
     return math.log10(cell_of(wildcards).flops)
 
 
-def cell_gpu(wildcards):
-    return study.resources(cell_of(wildcards))["gpu"]
-
-
-def sweep_memory(wildcards, attempt):
-    return study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)["mem_mb"]
-
-
-def sweep_runtime(wildcards, attempt):
-    return study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)["runtime"]
-
-
-def sweep_gpu(wildcards):
-    return study.tuning_resources(config, wildcards.arm, wildcards.family)["gpu"]
-
-
 def sweep_settings(wildcards):
-    """Settings of a family's sweep of learning rates, as JSON."""
+    """Return the settings of the sweep of learning rates of a family, as JSON."""
     return as_json(study.tuning_settings(config, wildcards.arm, wildcards.family).to_json())
 
 
 def to_collect(files):
-    """Input function: all `files`, or those that are there with `results_source: finished`."""
+    """Return the input function of all `files`; with `results_source: finished`, of those that exist."""
     return lambda wildcards: [file for file in files if config["results_source"] != "finished" or Path(file).exists()]
 
 
 def molecules_to_simulate(wildcards):
-    """The held-out molecules that every potential of the study is simulated on."""
-    potential = config["potential"]
-    return f"results/data/{potential['dataset']}/minima-{potential['simulate']['molecules']}.parquet"
+    """Return the file of held-out molecules that every potential of the study is simulated on."""
+    return f"results/data/{config['potential']['dataset']}/minima-{SIMULATE['molecules']}.parquet"
 
 
 def training_properties(wildcards):
-    """Properties of the training molecules that generated ones are compared with."""
-    language = config["language"]
-    return f"results/data/{language['dataset']}/properties-{language['generate']['reference']}.parquet"
+    """Return the properties of the training molecules that generated ones are compared with."""
+    return f"results/data/{config['language']['dataset']}/properties-{GENERATE['reference']}.parquet"
 
 
 def longest_molecule(wildcards):
-    """Tokens of the longest molecule there can be in the language arm's corpus: none is generated beyond it."""
+    """Return the most tokens of a molecule in the corpus of the language arm: no longer one is generated."""
     return DATASETS[config["language"]["dataset"]]["max_tokens"]
 
 
 def figures_of_study(wildcards):
-    """Every figure and table drawn from the study's tables and fits."""
+    """Return every figure and table that is drawn from the tables and fits of the study."""
     drawn = {
         "language": ["language-data.svg", "language-size.svg"],
         "potential": ["potential-data.svg", "potential-unseen.svg"],
     }
     files = [file for arm in ARMS for file in drawn[arm]]
-    files += ["generation.svg"] if GENERATES else []
-    files += ["dynamics.svg"] if SIMULATES else []
+    files += ["generation.svg"] if GENERATE else []
+    files += ["dynamics.svg"] if SIMULATE else []
     files += ["transfer.svg"] if EVALUATED_ON else []
     files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]
-    return [f"results/{config['study']}/figures/{file}" for file in files]
+    return [f"{RESULTS}/figures/{file}" for file in files]
+
+
+def drawn(file, category, label):
+    """Return a figure or table as it enters the report, with the caption of its name in workflow/report."""
+    return report(
+        f"results/{{study}}/figures/{file}",
+        category=category,
+        caption=f"../report/{Path(file).stem}.rst",
+        labels={"figure": label},
+    )
+
+
+def notebook_parameters(wildcards, input, output):
+    """Return papermill's options for the parameters of a notebook: its inputs by name and the folder of figures."""
+    paths = {name: files for name, files in input.items() if name != "notebook"}
+    paths["figures"] = str(Path(output.notebook).parent)
+    return " ".join(f"-p {name} {shlex.quote(str(files))}" for name, files in paths.items())
 
 
 def configuration_arguments(wildcards):
-    """How this Snakemake was told its configuration, for the one that writes the report."""
-    files = [str(Path(file).resolve()) for file in workflow.overwrite_configfiles]
+    """Return the options of this Snakemake that set its configuration, for the one that writes the report."""
+    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
     pairs = [f"{key}={json.dumps(value)}" for key, value in workflow.config_settings.config.items()]
     return [*(["--configfile", *files] if files else []), *(["--config", *pairs] if pairs else [])]
+
+
+def make_default(target):
+    """Make `target` the default one, under the name that a workflow using this one as a module gives it."""
+    if workflow.modifier.avail_rulename(target):
+        workflow.default_target = workflow.modifier.modify_rulename(target)

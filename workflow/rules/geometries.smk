@@ -18,7 +18,7 @@ rule label:
         dataset=datasets_of("potential", fetched=False),
     priority: 100  # everything of its arm waits for it
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=4000,
@@ -46,7 +46,7 @@ rule fetch_geometries:
     priority: 100
     localrule: True
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     params:
         entry=dataset_entry,
         directory=subpath(output[0], parent=True),
@@ -70,7 +70,7 @@ rule ingest:
         dataset=datasets_of("potential", fetched=True),
     priority: 100  # everything of its arm waits for it
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=ingest_memory,
         runtime=240,

@@ -17,7 +17,7 @@ rule fetch_molecules:
     priority: 100
     localrule: True
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     params:
         entry=dataset_entry,
         directory=subpath(output[0], parent=True),
@@ -45,7 +45,7 @@ rule encode:
         dataset=datasets_of("language"),
     priority: 100  # everything of its arm waits for it
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=encode_memory,

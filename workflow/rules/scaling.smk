@@ -5,7 +5,7 @@ OUTPUTS: results/{study}/tables/runs.parquet, runs.csv, histories.parquet, sweep
 
 
 rule collect:
-    """Gather the records of all cells into one table, one row a cell, those that failed or are missing included."""
+    """Collect the records of all cells in one table, one row per cell, those that failed or are missing included."""
     input:
         records=to_collect(RECORDS),
         qualities=to_collect(QUALITIES),
@@ -13,17 +13,17 @@ rule collect:
         errors=to_collect(ERRORS),
         sweeps=to_collect(SWEEPS),
     output:
-        runs="results/{study}/tables/runs.parquet",
-        readable="results/{study}/tables/runs.csv",
-        histories="results/{study}/tables/histories.parquet",
-        sweeps="results/{study}/tables/sweeps.parquet",
+        runs=f"{TABLES}/runs.parquet",
+        readable=f"{TABLES}/runs.csv",
+        histories=f"{TABLES}/histories.parquet",
+        sweeps=f"{TABLES}/sweeps.parquet",
     log:
         "logs/{study}/collect.log",
     benchmark:
         "logs/{study}/collect.tsv"
     localrule: True
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     params:
         cells="\n".join(sorted(CELLS)),
         results="results/{study}",
@@ -38,7 +38,7 @@ rule collect:
 rule fit:
     """Fit scaling laws to one arm, with intervals, a statement of what is identified, and a forecast test."""
     input:
-        runs="results/{study}/tables/runs.parquet",
+        runs=f"{TABLES}/runs.parquet",
     output:
         fits="results/{study}/fits/{arm}.json",
     log:
@@ -47,7 +47,7 @@ rule fit:
         "logs/{study}/fit/{arm}.tsv"
     localrule: True
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     params:
         **config["scaling"],
     shell:

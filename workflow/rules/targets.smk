@@ -1,19 +1,10 @@
-"""What one asks for: snakemake data | training | fits | figures | report | all."""
-
-
-localrules:
-    all,
-    data,
-    training,
-    fits,
-    figures,
-    report,
+"""Targets: snakemake data | training | fits | figures | report | all."""
 
 
 rule all:
     input:
-        f"results/{config['study']}/report.html",
-        figures_of_study,  # else one that was deleted would not be missed while the report is there
+        f"{RESULTS}/report.html",
+        figures_of_study,  # else a deleted figure would not be missed while the report exists
 
 
 rule data:
@@ -29,7 +20,7 @@ rule training:
 
 rule fits:
     input:
-        [f"results/{config['study']}/fits/{arm}.json" for arm in ARMS],
+        [f"{RESULTS}/fits/{arm}.json" for arm in ARMS],
 
 
 rule figures:
@@ -39,4 +30,4 @@ rule figures:
 
 rule report:
     input:
-        f"results/{config['study']}/report.html",
+        f"{RESULTS}/report.html",

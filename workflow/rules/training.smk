@@ -1,11 +1,11 @@
-"""Training: learning rates found at the cheap end, then one job for every cell.
+"""Training: learning rates tuned on small models, then one job per cell.
 
 OUTPUTS: results/{study}/runs/<cell>/metrics.json, history.parquet, model.safetensors, settings.json
 """
 
 
 rule tune:
-    """Sweep learning rates over small models, stop most by their training speed estimate, fit the rule."""
+    """Sweep learning rates over small models, stop most trials early by their training speed, and fit the rule."""
     input:
         data=data_of_arm,
     output:
@@ -14,14 +14,14 @@ rule tune:
         "logs/{study}/tune/{arm}/{family}.log",
     benchmark:
         "logs/{study}/tune/{arm}/{family}.tsv"
-    priority: 20  # trainings wait for it; two of them are less than one encoding on both cores
+    priority: 20  # trainings wait for it, and it waits for the data
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=sweep_memory,
-        runtime=sweep_runtime,
-        gpu=sweep_gpu,
+        mem_mb=sweep_asks("mem_mb"),
+        runtime=sweep_asks("runtime"),
+        gpu=sweep_asks("gpu"),
     params:
         settings=sweep_settings,
     shell:
@@ -33,33 +33,33 @@ rule tune:
 rule train:
     """Train one cell to its own best validation loss and test it on data that chose nothing.
 
-    The state lies in a directory Snakemake does not know, so that a killed training goes on where it was.
-    Retries belong into profiles: as a directive they would nest under Slurm.
+    Checkpoints lie in a folder that is no output, so that Snakemake keeps them and a killed training goes on from them.
+    Retries belong in profiles: as a directive they would nest under Slurm.
     """
     input:
         data=data_of_arm,
         rates=cell_tuning,
     output:
-        metrics="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/metrics.json",
-        history="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/history.parquet",
-        model="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/model.safetensors",
-        settings="results/{study}/runs/{arm}/{family}/{size}/{data}/seed{seed}/settings.json",
+        metrics=f"{RUN}/metrics.json",
+        history=f"{RUN}/history.parquet",
+        model=f"{RUN}/model.safetensors",
+        settings=f"{RUN}/settings.json",
     log:
-        "logs/{study}/train/{arm}/{family}/{size}/{data}/seed{seed}.log",
+        f"logs/{{study}}/train/{CELL}.log",
     benchmark:
-        "logs/{study}/train/{arm}/{family}/{size}/{data}/seed{seed}.tsv"
+        f"logs/{{study}}/train/{CELL}.tsv"
     priority: cell_priority
     conda:
-        "../../envs/chemscale.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cell_memory,
-        runtime=cell_runtime,
-        gpu=cell_gpu,
+        mem_mb=cell_asks("mem_mb"),
+        runtime=cell_asks("runtime"),
+        gpu=cell_asks("gpu"),
     params:
         settings=cell_settings,
         record=subpath(output.metrics, parent=True),
-        checkpoints="results/{study}/checkpoints/{arm}/{family}/{size}/{data}/seed{seed}",
+        checkpoints=f"results/{{study}}/checkpoints/{CELL}",
     shell:
         r"""
         chemscale train - --out {params.record:q} --checkpoints {params.checkpoints:q} --gpus {resources.gpu} \
