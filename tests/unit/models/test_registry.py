@@ -18,7 +18,14 @@ from chemscale.figures.curves import loss_against_data
 from chemscale.models.accounting import parameter_groups
 from chemscale.models.family import SYMMETRIES, non_embedding
 from chemscale.models.potentials import build_potential
-from chemscale.models.registry import FAMILIES, charged_families, families_of, language_family, potential_family
+from chemscale.models.registry import (
+    FAMILIES,
+    charged_families,
+    families_of,
+    language_family,
+    potential_family,
+    potentials_table,
+)
 from chemscale.study import cells
 
 RECORD = '''"""A potential of distances to the power of -2."""
@@ -135,3 +142,10 @@ def test_sizes_a_family_does_not_have_are_refused_before_its_network_is_imported
 def test_the_registry_imports_neither_torch_nor_any_network():
     code = "import sys, chemscale.models.registry; print([m for m in sys.modules if m == 'torch' or 'network' in m])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_page_on_potentials_has_the_table_of_the_registry(toy, checkout):
+    page = (checkout / "docs" / "potentials.md").read_text()
+    table = potentials_table().splitlines()
+    assert table.pop() == "| `toy` | invariant features only | inverse square distances | no | 18 | 67 | 132 | none |"
+    assert "\n".join(table) in page, "replace the table by what potentials_table() returns"

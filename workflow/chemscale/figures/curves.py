@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,9 +10,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
 
 from chemscale.arms import ARMS, PARAMETERS, PARAMETERS_LABEL
-from chemscale.figures.style import BY_DATA, BY_SIZE, MARKERS, Colour, loss_label, plain_ticks, say, shades
+from chemscale.figures.style import BY_DATA, BY_SIZE, MARKERS, loss_label, plain_ticks, say, shades
 from chemscale.models.registry import FAMILIES
 
 
@@ -22,7 +23,7 @@ class Curve(NamedTuple):
     family: str
     size: str
     runs: pd.DataFrame
-    colour: Colour
+    colour: ColorType
     marker: str
 
     def handle(self, suffix: str = "") -> Line2D:
@@ -108,14 +109,14 @@ def _finish(axes: Axes, handles: list[Line2D], xlabel: str, ylabel: str) -> None
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1, fontsize="small")
 
 
-def draw_points(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour: Colour, marker: str = "o") -> None:
+def draw_points(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour: ColorType, marker: str = "o") -> None:
     """Draw each run as a small point, and the mean over seeds as a large one."""
     axes.plot(runs[x], runs[y], marker, color=colour, ms=3, alpha=0.5, mew=0)
     means = runs.groupby(x)[y].mean()
     axes.plot(means.index, means.to_numpy(), marker, color=colour, ms=6.5, mec="white", mew=0.6)
 
 
-def draw_means(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour: Colour) -> None:
+def draw_means(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour: ColorType) -> None:
     """Draw a line through the means over seeds, where there is no law."""
     means = runs.groupby(x)[y].mean()
     axes.plot(means.index, means.to_numpy(), color=colour, lw=1)
@@ -124,11 +125,11 @@ def draw_means(axes: Axes, runs: pd.DataFrame, x: str, y: str, colour: Colour) -
 def draw_baseline(axes: Axes, level: float, text: str) -> None:
     """Draw a dotted line at the error of a predictor that has learnt nothing."""
     axes.axhline(level, color="0.6", lw=1, ls=":")
-    where = {"xy": (1, level), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-    axes.annotate(text, **where, color="0.4", fontsize="small")
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.4", "fontsize": "small"}
+    axes.annotate(text, (1, level), xycoords=("axes fraction", "data"), **style)
 
 
-def draw_law(axes: Axes, law: dict, colour: Colour) -> None:
+def draw_law(axes: Axes, law: dict, colour: ColorType) -> None:
     """Draw a fitted law with its confidence band; dashed where its parameters are not identified."""
     line = law["line"]
     axes.plot(line["x"], line["loss"], "-" if law["identified"] else "--", color=colour, lw=1.4)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -13,8 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chemscale.arms import ARMS
 
-Colour = str | tuple[float, ...]
-
 MARKERS = "osD^vPX*"  # one per size of a family
 BY_SIZE = "viridis_r"  # palettes of seaborn
 BY_DATA = "mako_r"
@@ -23,7 +22,7 @@ BY_DATA = "mako_r"
 def house_style() -> None:
     """Set fonts, grid and sizes of all figures; text stays text in SVG."""
     sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
-    rules = {
+    rules: dict[Any, Any] = {
         "axes.grid": True,
         "axes.grid.which": "major",
         "grid.color": "0.92",

@@ -5,10 +5,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
 
 from chemscale.arms import ARMS
 from chemscale.figures.curves import ordered_sizes
-from chemscale.figures.style import BY_DATA, BY_SIZE, Colour, plain_ticks, say, shades
+from chemscale.figures.style import BY_DATA, BY_SIZE, plain_ticks, say, shades
 from chemscale.models.registry import FAMILIES
 
 ESTIMATES = {"tse": "TSE", "tse_e": "TSE-E"}
@@ -43,7 +44,7 @@ def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_history(panel: Axes, curve: pd.DataFrame, best_step: int, colour: Colour, first_seed: bool) -> None:
+def _draw_history(panel: Axes, curve: pd.DataFrame, best_step: int, colour: ColorType, first_seed: bool) -> None:
     panel.plot(curve["step"], curve["validation_loss"], color=colour, lw=1, ls="-" if first_seed else "--")
     best = curve[curve["step"] == best_step]
     panel.plot(best["step"], best["validation_loss"], "o", color=colour, ms=4)
@@ -84,7 +85,7 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, styles: dict[float, tuple[str, 
             axes.axvline(trials["best_learning_rate"].iloc[0], color=colour, lw=1, ls=":")
 
 
-def _draw_rule(axes: Axes, table: pd.DataFrame, styles: dict[float, tuple[str, str]], colour: Colour) -> None:
+def _draw_rule(axes: Axes, table: pd.DataFrame, styles: dict[float, tuple[str, str]], colour: ColorType) -> None:
     """Draw the best rate of every width and batch, and the learning-rate rule through them."""
     for batch, of_batch in table.groupby("batch_tokens"):
         best = of_batch.groupby("width").first()
@@ -135,7 +136,7 @@ def performance_estimation(sweeps: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_trials(axes: Axes, trials: pd.DataFrame, x: str, colour: Colour) -> None:
+def draw_trials(axes: Axes, trials: pd.DataFrame, x: str, colour: ColorType) -> None:
     """Draw final losses against column `x`: filled points where trials finished, hollow where losses are predicted."""
     ended = trials["status"] == "finished"
     axes.plot(trials[x][ended], trials["expected_loss"][ended], "o", color=colour)

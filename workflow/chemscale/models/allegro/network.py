@@ -44,7 +44,7 @@ class Allegro(nn.Module):
         super()._apply(function, recurse)
         for module in self.network.modules():
             if hasattr(module, "_output_dtype"):
-                module._output_dtype = self.shifts.weight.dtype
+                module._output_dtype = self.shifts.weight.dtype  # type: ignore[assignment]
         return self
 
 

@@ -1,16 +1,17 @@
 """SpookyNet (Unke et al., Nat. Commun. 12, 7273 (2021)), written from the paper for flat batches of molecules.
 
-Atoms see their neighbours through s, p and d functions, whose invariant products feed residual networks. Left out are
-the paper's empirical electrostatics, dispersion and repulsion: partial charges have no labels here, and the screened
-repulsion of nuclei begins at 3 eV and 9 eV/Å for a C-H bond, which training would first have to undo. Left out are its
-electron configurations too, which add nothing to a free vector for each element.
+Atoms see their neighbours through s, p and d functions, whose invariant products feed residual networks. Two parts of
+the paper are left out. Its empirical electrostatics, dispersion and repulsion: partial charges have no labels here, and
+the screened repulsion of nuclei begins at 3 eV and 9 eV/Å for a C-H bond, which training would first have to undo. And
+its electron configurations, which add nothing to a free vector per element.
 
-Nonlocal attention is off unless asked for: every atom of a molecule attends to all others at any distance, so the
-energies of two far molecules do not add. A batch's molecules never attend to each other. Charge and spin are inputs
-only of a model that is built for them, since weights that nothing trains would count as size.
+Nonlocal attention is off by default: with it, every atom of a molecule attends to all others at any distance, so the
+energies of two distant molecules do not add. Molecules of a batch never attend to each other. Charge and spin are
+inputs only of a model that is built for them, since weights that are never trained would count as size.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ class SpookyNet(nn.Module):
         nn.init.zeros_(self.readout.weight)  # a fresh model predicts nothing, whatever its size
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Energies (M,) in eV, references of the atoms subtracted."""
+        """Return energies (M,) in eV, without the reference energies of the atoms."""
         positions, i, j, molecule = (batch[k] for k in (keys.POSITIONS, keys.PAIR_I, keys.PAIR_J, keys.MOLECULE))
         molecules = len(batch[keys.N_ATOMS])
         x = elements = self.embedding(batch[keys.Z])[None]  # (1, A, F)
@@ -58,7 +59,7 @@ class SpookyNet(nn.Module):
             if key in batch:
                 x = x + embedding(elements, batch[key], molecule)
         radial, angular = self.basis(positions.index_select(0, j) - positions.index_select(0, i))  # (E, K), (E, 9)
-        outputs = 0
+        outputs: Any = 0
         for module in self.interactions:
             x, y = module(x, radial, angular, i, j, molecule, molecules)
             outputs = outputs + y
@@ -67,18 +68,22 @@ class SpookyNet(nn.Module):
 
 
 class PairBasis(nn.Module):
-    """Radial functions, exponential Bernstein polynomials under a smooth cutoff (eq. 13–15), and angular functions."""
+    """Radial functions (exponential Bernstein polynomials under a smooth cutoff, eq. 13–15) and angular functions."""
+
+    order: Tensor
+    log_binomial: Tensor
+    harmonics: Tensor
 
     def __init__(self, cutoff: float, radial: int):
         super().__init__()
         self.cutoff_squared = cutoff**2
-        decay = 0.5 / BOHR  # 1/Å, the paper's start
+        decay = 0.5 / BOHR  # 1/Å, the initial value of the paper
         self.decay = nn.Parameter(torch.tensor(math.log(math.expm1(decay))))
         order = torch.arange(radial, dtype=torch.float64)
         last = torch.tensor(radial - 1.0, dtype=torch.float64)
         log_binomial = torch.lgamma(last + 1) - torch.lgamma(order + 1) - torch.lgamma(last - order + 1)
         h = math.sqrt(3) / 2
-        harmonics = [  # of degree 2 from the products of two coordinates; sum of squares 1 on the sphere
+        harmonics = [  # degree 2, from the products of two coordinates; the squares sum to 1 on the sphere
             [0, h, 0, h, 0, 0, 0, 0, 0],
             [0, 0, 0, 0, 0, h, 0, h, 0],
             [0, 0, h, 0, 0, 0, h, 0, 0],
@@ -89,10 +94,10 @@ class PairBasis(nn.Module):
             self.register_buffer(name, torch.as_tensor(constant, dtype=torch.float32), persistent=False)
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Radial (E, K) and angular functions (E, 9), one s, three p and five d, of `vectors` (E, 3) in Å."""
+        """Return radial (E, K) and angular functions (E, 9; one s, three p, five d) of `vectors` (E, 3) in Å."""
         squared = vectors.square().sum(1, keepdim=True)  # (E, 1)
         r = squared.sqrt()
-        # where the clamp acts exp is 0 in any precision: it keeps 0·∞ out of the gradients
+        # where the clamp acts, exp is 0 in any precision; the clamp keeps 0·∞ out of the gradients
         envelope = -squared / (self.cutoff_squared - squared).clamp(min=self.cutoff_squared / 1000)
         x = -F.softplus(self.decay) * r  # (E, 1)
         powers = self.order * x + (len(self.order) - 1 - self.order) * (-torch.expm1(x)).log()  # (E, K)
@@ -103,7 +108,7 @@ class PairBasis(nn.Module):
 
 
 class Interaction(nn.Module):
-    """One module, eq. 16: local and nonlocal interactions between residual networks, and an output of its own."""
+    """One module, eq. 16: local and nonlocal interactions between residual networks, with its own output."""
 
     def __init__(self, width: int, radial: int, nonlocal_attention: bool):
         super().__init__()
@@ -112,8 +117,10 @@ class Interaction(nn.Module):
         self.attention = NonlocalAttention(width) if nonlocal_attention else None
         self.output = ResidualMLP(width)
 
-    def forward(self, x: Tensor, radial: Tensor, angular: Tensor, i, j, molecule, molecules) -> tuple[Tensor, Tensor]:
-        """Features (1, A, F) for the next module, and this module's output (1, A, F)."""
+    def forward(
+        self, x: Tensor, radial: Tensor, angular: Tensor, i: Tensor, j: Tensor, molecule: Tensor, molecules: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return features (1, A, F) for the next module, and the output (1, A, F) of this one."""
         x = self.before(x)
         interactions = self.local(x, radial, angular, i, j)
         if self.attention is not None:
@@ -123,17 +130,17 @@ class Interaction(nn.Module):
 
 
 class LocalInteraction(nn.Module):
-    """What an atom's neighbours tell it, eq. 17–18: sums of s, p and d functions, and their rotation invariants."""
+    """Messages from the neighbours of an atom, eq. 17–18: sums of s, p and d functions, and their invariants."""
 
     def __init__(self, width: int, radial: int):
         super().__init__()
-        self.atoms = ResidualMLP(width, branches=4)  # what an atom keeps; what it sends through s, p and d
+        self.atoms = ResidualMLP(width, branches=4)  # kept by the atom; sent through s, p and d
         self.filters = nn.Linear(radial, 3 * width, bias=False)
         self.p, self.d = nn.Linear(width, 2 * width, bias=False), nn.Linear(width, 2 * width, bias=False)
         self.mix = ResidualMLP(width)
 
     def forward(self, x: Tensor, radial: Tensor, angular: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        """Interactions (1, A, F) of atoms with features `x` (1, A, F), over pairs of (E, K) and (E, 9) functions."""
+        """Return interactions (1, A, F) of atoms with features `x` (1, A, F), for `radial` (E, K), `angular` (E, 9)."""
         width = x.shape[-1]
         kept, *sent = self.atoms(x)  # (A, F), 3 × (A, F)
         messages = torch.cat(sent, 1).index_select(0, j) * self.filters(radial)  # (E, 3F)
@@ -148,9 +155,9 @@ class LocalInteraction(nn.Module):
 
 
 class NonlocalAttention(nn.Module):
-    """Attention between all atoms of a molecule in linear time by random features of softmax, eq. 19–21 (FAVOR+).
+    """Attention between all atoms of a molecule in linear time, by random features of softmax, eq. 19–21 (FAVOR+).
 
-    Two sums over a molecule replace the matrix of its atoms, and the reference code's matrix of the batch's atoms.
+    Two sums over a molecule replace the matrix of its atoms; the reference code has a matrix of all atoms of a batch.
     """
 
     def __init__(self, width: int):
@@ -160,10 +167,12 @@ class NonlocalAttention(nn.Module):
         self.register_buffer("directions", nn.init.orthogonal_(torch.empty(width, width)) * lengths)
 
     def forward(self, x: Tensor, molecule: Tensor, molecules: int) -> Tensor:
-        """What the features `x` (1, A, F) of a molecule's atoms tell each of them, (1, A, F)."""
+        """Return, for each atom, the attended features (1, A, F) of its molecule, from features `x` (1, A, F)."""
         query, key, value = self.project(x)  # (A, F) each
-        query, key = (self._exponents(features) for features in (query, key))  # (A, F): log of the random features
-        # the greatest exponents cancel in the ratio: of an atom's query, of all keys of its molecule
+        query, key = (
+            self._exponents(features) for features in (query, key)
+        )  # (A, F), logarithms of the random features
+        # the greatest exponents cancel in the ratio: that of the query of an atom, and that of all keys of its molecule
         query = (query - query.detach().amax(1, keepdim=True)).exp()
         top = key.new_full((molecules,), -math.inf).scatter_reduce(0, molecule, key.detach().amax(1), "amax")
         key = (key - top.index_select(0, molecule)[:, None]).exp()
@@ -179,16 +188,19 @@ class NonlocalAttention(nn.Module):
 
 
 class ElectronicEmbedding(nn.Module):
-    """A molecule's charge or number of unpaired electrons, shared out among its atoms by their elements, eq. 8–9."""
+    """The charge or the unpaired electrons of a molecule, distributed over its atoms by their elements, eq. 8–9."""
 
     def __init__(self, width: int):
         super().__init__()
         self.query = nn.Linear(width, width)
-        self.key, self.value = nn.Parameter(torch.randn(2, width)), nn.Parameter(torch.randn(2, width))  # by sign
-        self.mlp = ResidualMLP(width, bias=False)  # without biases 0 adds 0
+        self.key, self.value = (
+            nn.Parameter(torch.randn(2, width)),
+            nn.Parameter(torch.randn(2, width)),
+        )  # by sign of the amount
+        self.mlp = ResidualMLP(width, bias=False)  # without biases, an amount of 0 adds 0
 
     def forward(self, elements: Tensor, amount: Tensor, molecule: Tensor) -> Tensor:
-        """Features (1, A, F) to add to those of the `elements` (1, A, F), for an `amount` (M,) in elementary units."""
+        """Return features (1, A, F) to add to those of the `elements` (1, A, F), for an `amount` (M,)."""
         sign = (amount < 0).long().index_select(0, molecule)  # (A,)
         query = self.query(elements[0])  # (A, F)
         share = F.softplus((query * self.key[sign]).sum(1) / math.sqrt(query.shape[1]))  # (A,)
@@ -198,7 +210,7 @@ class ElectronicEmbedding(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """A residual block, an activation and a linear layer: (1, A, F) → (branches, A, F), each branch its own weights."""
+    """A residual block, an activation and a linear layer; each branch has its own weights."""
 
     def __init__(self, width: int, branches: int = 1, bias: bool = True):
         super().__init__()
@@ -207,11 +219,12 @@ class ResidualMLP(nn.Module):
         self.linear = Linears(width, branches, bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (branches, A, F) from `x` (1, A, F)."""
         return self.linear(self.activation(self.residual(x)))
 
 
 class Residual(nn.Module):
-    """Two layers, activations first, whose result is added to their input: an identity when fresh, eq. 4."""
+    """Two layers, activations first, whose result is added to their input, eq. 4. Initially the identity."""
 
     def __init__(self, width: int, branches: int = 1, bias: bool = True):
         super().__init__()
@@ -220,11 +233,12 @@ class Residual(nn.Module):
         nn.init.zeros_(self.linear2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (branches, A, F) from `x` (1, A, F) or (branches, A, F)."""
         return x + self.linear2(self.activation2(self.linear1(self.activation1(x))))
 
 
 class LearnedSiLU(nn.Module):
-    """α·x·sigmoid(β·x) with α and β of each feature learnt, eq. 3, as (α/β)·silu(β·x); near a GELU at first."""
+    """α·x·sigmoid(β·x), eq. 3, as (α/β)·silu(β·x), with α and β learnt per feature; initially close to a GELU."""
 
     def __init__(self, width: int, branches: int):
         super().__init__()
@@ -233,11 +247,12 @@ class LearnedSiLU(nn.Module):
         self.scale = nn.Parameter(torch.full((branches * width,), 1 / 1.702))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the activations (branches, A, F) of `x` (1, A, F) or (branches, A, F)."""
         return self.scale.view(-1, 1, self.width) * F.silu(self.slope.view(-1, 1, self.width) * x)
 
 
 class Linears(nn.Module):
-    """Linear layers side by side in one product: (branches, A, F) → (branches, A, F)."""
+    """Linear layers of several branches in one product."""
 
     def __init__(self, width: int, branches: int, bias: bool):
         super().__init__()
@@ -247,6 +262,7 @@ class Linears(nn.Module):
         self.bias = nn.Parameter(torch.zeros(branches * width)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (branches, A, F) from `x` (branches, A, F)."""
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias.view(len(self.weight), 1, -1), x, self.weight)
