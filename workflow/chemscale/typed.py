@@ -153,6 +153,16 @@ def check(model: type[M], content: object, where: str = "") -> tuple[M | None, l
         return None, [line for one in error.errors() for line in _lines(model, content, one, where)]
 
 
+def broken(rules: Iterable[tuple[str, str]], content: Any, where: str) -> list[str]:
+    """Return one line for each (key, message) about keys of `content`; an empty key stands for all of them."""
+    lines = []
+    for name, message in rules:
+        dotted = _dotted(where, [name] if name else [])
+        begin = stated(dotted, content[name]) if name in content else dotted
+        lines.append(f"{begin}: {message}".removeprefix(": "))
+    return lines
+
+
 def report(where: str, problems: list[str]) -> str:
     """Return one message of all `problems` of a file or an entry."""
     if len(problems) == 1:
@@ -179,12 +189,7 @@ def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) 
     kind, context = error["type"], error.get("ctx", {})
     description, _ = _described(model, place)
     if kind == "rules":
-        lines = []
-        for name, message in context["rules"]:
-            at = _dotted(dotted, [name] if name else [])
-            begin = stated(at, error["input"][name]) if name in error["input"] else at
-            lines.append(f"{begin}: {message}".removeprefix(": "))
-        return lines
+        return broken(context["rules"], error["input"], dotted)
     if kind == "extra_forbidden":
         name = str(place[-1])
         owner = next(one for one in _described(model, place[:-1])[1] if name not in one.model_fields)

@@ -224,9 +224,9 @@ def test_units_are_those_that_ingest_converts():
 def test_geometries_to_be_made_need_what_makes_them():
     thermal = {"arm": "potential", "source": "thermal", "seed": 0, "max_failure_share": 0.05}
     needed = {"method", "conformers", "geometries_per_molecule", "temperature"}
-    assert {line.split(":")[0] for line in check_entry(thermal)[1]} == needed
-    thermal |= {"method": "GFN2-xTB", "conformers": 1, "geometries_per_molecule": 2, "temperature": [300, 600]}
     chosen = {"unseen_molecules", "validation", "test", "molecules", "max_heavy_atoms"}
+    assert {line.split(":")[0] for line in check_entry(thermal)[1]} == needed | chosen
+    thermal |= {"method": "GFN2-xTB", "conformers": 1, "geometries_per_molecule": 2, "temperature": [300, 600]}
     assert {line.split(":")[0] for line in check_entry(thermal)[1]} == chosen
     assert not check_entry(thermal | {"smiles": ["CCO"], "training_structures": 0})[1]
     assert check_entry(thermal | {"smiles": ["CCO"], "training_structures": 0, "temperature": [600, 300]})[1] == [
@@ -268,7 +268,10 @@ def test_a_kind_of_source_is_one_model_and_one_function(tmp_path, monkeypatch):
 def test_a_geometry_format_is_one_reader_and_one_record(monkeypatch):
     record = Format("xyzzy", "chemscale.geometries.formats.xyzzy:read", "lines", "the file", needs=("charge",))
     monkeypatch.setitem(FORMATS, "xyzzy", record)
-    assert check_entry(LABELLED | LABELS | {"format": "xyzzy"})[1] == ["charge: missing; format: xyzzy needs it"]
+    assert check_entry(LABELLED | LABELS | {"format": "xyzzy"})[1] == [
+        "charge: missing; add it (what the file calls the total charges, one for all or for each geometry (asedb: "
+        "`charge` is the sum of initial charges); left out, all are neutral)"
+    ]
     assert not check_entry(LABELLED | LABELS | {"format": "xyzzy", "charge": "Q"})[1]
 
 

@@ -24,6 +24,19 @@ class Entry(Keys):
     seed: Natural = key("seed of the permutation whose prefixes are the training subsets, and of what is drawn here")
     max_failure_share: Share = key("share of refused lines or geometries above which the step fails")
 
+    @classmethod
+    def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, message) for keys of a raw `entry` that other keys make necessary or useless.
+
+        Asked whatever else is wrong with the entry, so that all that is missing is reported at once.
+        """
+        yield from ()
+
+    @classmethod
+    def missing(cls, name: str) -> str:
+        """Return the message about a key that is missing."""
+        return f"missing; add it ({cls.model_fields[name].description})"
+
 
 class MoleculeEntry(Entry):
     """A dataset of the language arm."""
@@ -85,14 +98,14 @@ class GeometryEntry(Entry):
     validation: Count | None = key("geometries of training molecules that choose weights", None, unit="structures")
     test: Count | None = key("geometries of training molecules that choose nothing", None, unit="structures")
 
-    def broken_rules(self) -> Iterator[tuple[str, str]]:
+    @classmethod
+    def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield sizes of splits that are missing, or given where all structures are test structures."""
         for name in ("unseen_molecules", "validation", "test"):
-            given = getattr(self, name) is not None
-            if self.training_structures == 0 and given:
+            if entry.get("training_structures") == 0 and name in entry:
                 yield name, "training_structures: 0 makes all structures test structures; leave it out"
-            elif self.training_structures != 0 and not given:
-                yield name, f"missing; add it ({type(self).model_fields[name].description})"
+            elif entry.get("training_structures") != 0 and name not in entry:
+                yield name, cls.missing(name)
 
     @property
     def training_examples(self) -> int | None:
@@ -120,12 +133,14 @@ class GeometryFileEntry(GeometryEntry):
     spin: str | None = key("what the file calls the spins; left out, all are closed shells", None)
     spin_is: Literal["unpaired", "multiplicity"] = key("what spins count: unpaired electrons, or one more", "unpaired")
 
-    def broken_rules(self) -> Iterator[tuple[str, str]]:
-        """Yield what the format needs beyond other formats."""
-        yield from super().broken_rules()
-        for name in FORMATS[self.format].needs:
-            if getattr(self, name) is None:
-                yield name, f"missing; format: {self.format} needs it"
+    @classmethod
+    def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield what the format needs beyond other formats, too."""
+        yield from super().depends(entry)
+        record = FORMATS.get(str(entry.get("format")))
+        for name in record.needs if record else ():
+            if name not in entry:
+                yield name, cls.missing(name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from chemscale.data.sources.rdkit import RDKIT, RECOMBINED
 from chemscale.data.sources.thermal import THERMAL
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256, write_json
-from chemscale.typed import check, report, stated, suggestion
+from chemscale.typed import broken, check, report, stated, suggestion
 
 SOURCES = {source.name: source for source in (RDKIT, RECOMBINED, FILE, DOWNLOAD, THERMAL)}
 
@@ -40,7 +40,10 @@ def check_entry(entry: Any, where: str = "") -> tuple[Any, list[str]]:
     if entry["source"] not in known:
         what = f"the {entry['arm']} arm has no such kind of source; {suggestion(str(entry['source']), known)}"
         return None, [f"{stated(dotted + 'source', entry['source'])}: {what}"]
-    return check(SOURCES[entry["source"]].entries[entry["arm"]], entry, where)
+    model = SOURCES[entry["source"]].entries[entry["arm"]]
+    typed, problems = check(model, entry, where)
+    problems += broken(model.depends(entry), entry, where)
+    return None if problems else typed, problems
 
 
 def require_valid(name: str, entry: dict) -> Any:

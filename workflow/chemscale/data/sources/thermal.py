@@ -1,7 +1,7 @@
 """Geometries made here: molecules displaced as by heat, labelled with GFN2-xTB (`chemscale label`)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -38,11 +38,12 @@ class ThermalGeometries(GeometryEntry):
         "from the minimum: along normal modes, or by Langevin dynamics in a heat bath", "normal_modes"
     )
 
-    def broken_rules(self) -> Iterator[tuple[str, str]]:
-        """Yield what is needed to choose molecules where none are given."""
-        yield from super().broken_rules()
+    @classmethod
+    def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield what is needed to choose molecules where none are given, too."""
+        yield from super().depends(entry)
         for name in ("molecules", "max_heavy_atoms"):
-            if self.smiles is None and self.path is None and getattr(self, name) is None:
+            if not {"smiles", "path", name} & set(entry):
                 yield name, "missing; add it, or give molecules by smiles or path"
 
 
