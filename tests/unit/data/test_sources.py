@@ -151,7 +151,7 @@ def test_a_relative_path_is_taken_from_where_one_is(tmp_path, monkeypatch):
             {"path": "a.csv", "split_column": "S", "format": "csv"},
             "own: split_column = 'S': needs splits too; give both",
         ),
-        ({"path": "a.csv", "column": "smiles"}, "own: column = 'smiles': format: lines has no columns; leave it out"),
+        ({"path": "a.csv", "column": "smiles"}, "own: column = 'smiles': format: lines has no column; leave it out"),
         (
             {"path": "a.csv", "split_column": "SPLIT", "splits": {"train": "a"}, "format": "csv"},
             "own: splits = {'train': 'a'}: must name train and test, as in {train: train, test: test}",

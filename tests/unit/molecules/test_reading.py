@@ -118,7 +118,7 @@ def test_records_of_an_sdf_are_molecules_and_unreadable_ones_are_counted(tmp_pat
 
 def test_bytes_that_are_no_text_spoil_one_line_only(tmp_path):
     (tmp_path / "a.smi").write_bytes(b"CC\n\xff\xfe\nCCO\n")
-    assert texts(tmp_path / "a.smi") == ["CC", "��", "CCO"]
+    assert texts(tmp_path / "a.smi") == ["CC", "ÿþ", "CCO"]
 
 
 @pytest.mark.parametrize("name", ["smiles", "SMILES", "canonical_smiles", "Isomeric SMILES"])
@@ -151,12 +151,12 @@ def test_a_column_that_is_not_there_or_not_plain_names_those_there_are(tmp_path)
     with pytest.raises(ChemscaleError, match=r"no column is called smiles .*, one of id, name"):
         layout_of(path)
     with pytest.raises(ChemscaleError, match="read as lines, which has no columns"):
-        layout_of(written(tmp_path / "a.smi", "CCO\n"), column="SMILES")
+        layout_of(written(tmp_path / "a.smi", "CCO\n"), form="lines", column="SMILES")
 
 
 def test_a_suffix_that_does_not_tell_is_asked_about(tmp_path):
     path = packed(tmp_path / "a.dat.zip", "CCO\n")
-    with pytest.raises(ChemscaleError, match=r"cannot infer .* of 'a.dat'; .*\.smi, \.txt, \.csv, \.parquet, \.sdf"):
+    with pytest.raises(ChemscaleError, match=r"cannot infer .* of 'a.dat'; .*\.smi, \.txt, .*, \.sdf"):
         layout_of(path)
     assert texts(path, form="lines") == ["CCO"]
 
@@ -185,12 +185,12 @@ def test_a_damaged_parquet_is_named(tmp_path):
 def test_a_picture_is_no_file_of_molecules(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(png()) if path.suffix == ".gz" else png())
-    with pytest.raises(ChemscaleError, match=r"only 0 of the first \d+ records are molecules \(line 1 has"):
+    with pytest.raises(ChemscaleError, match="not a text file"):
         encoded(path)
 
 
 def test_pictures_called_tables_are_none(tmp_path):
-    for name, message in [("a.parquet", "damaged"), ("a.csv", "no column is called"), ("a.zip", "damaged")]:
+    for name, message in [("a.parquet", "damaged"), ("a.csv", "not a text file"), ("a.zip", "damaged")]:
         (tmp_path / name).write_bytes(png())
         with pytest.raises(ChemscaleError, match=message):
             encoded(tmp_path / name)

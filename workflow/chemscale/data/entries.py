@@ -61,9 +61,14 @@ class MoleculeFileEntry(MoleculeEntry):
     """A dataset of the language arm that is read from a file; .gz and the one file in a .zip are read through."""
 
     format: Literal["lines", "csv", "parquet", "sdf"] | None = key(
-        "format; lines = a SMILES, then anything; left out, the suffix tells", None
+        "format; lines = words, of which the first that is mostly a molecule counts; csv = any delimited table; left "
+        "out, the suffix tells",
+        None,
     )
     column: str | None = key("column of SMILES of csv and parquet; left out, found by name or content", None)
+    delimiter: Literal[",", ";", "|", "tab", "space"] | None = key(
+        "delimiter of csv; left out, found by content; space = any blanks, without quotes", None
+    )
     split_column: str | None = key("column of csv and parquet that names the split of a molecule", None)
     splits: dict[Name, str] | None = key(
         "the file's own splits, ours: theirs, as in {train: train, test: test, scaffold: test_scaffolds}; validation "
@@ -78,10 +83,10 @@ class MoleculeFileEntry(MoleculeEntry):
             yield given, f"needs {lacking} too; give both to keep the splits of the file, or neither"
         if self.splits is not None and not {"train", "test"} <= set(self.splits):
             yield "splits", "must name train and test, as in {train: train, test: test}"
-        if self.format in ("lines", "sdf"):
-            for name in ("column", "split_column"):
+        if self.format not in (None, "csv"):
+            for name in ("delimiter",) if self.format == "parquet" else ("column", "split_column", "delimiter"):
                 if getattr(self, name) is not None:
-                    yield name, f"format: {self.format} has no columns; leave it out"
+                    yield name, f"format: {self.format} has no {name.replace('_', ' ')}; leave it out"
 
 
 class GeometryEntry(Entry):

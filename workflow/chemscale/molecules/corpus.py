@@ -15,9 +15,10 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.audit import audit
 from chemscale.molecules.encoding import readable
-from chemscale.molecules.reading import PEEKED_RECORDS, Layout, Line, layout_of, read_lines
+from chemscale.molecules.reading import Layout, Line, layout_of, read_lines
 from chemscale.molecules.shards import Summary, chosen_molecules, ordered_column, summarise_shards, translate_lines
 from chemscale.molecules.store import Corpus, save_checksums
+from chemscale.molecules.tables import PEEKED_RECORDS
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -42,11 +43,11 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     source = read_json(directory / "source.json")
     name, entry, raw = source["name"], source["entry"], directory / source["file"]
     _require_same(raw, source["sha256"])
-    layout = layout_of(raw, entry.get("format"), entry.get("column"), entry.get("split_column"))
+    layout = layout_of(raw, *(entry.get(key) for key in ("format", "column", "split_column", "delimiter")))
     lines = _inspect(raw, layout, entry)
 
     versions = {"selfies": version("selfies"), "rdkit": rdkit.__version__}
-    identity = {"source": source["sha256"], "layout": list(layout[1:4]), "versions": versions}
+    identity = {"source": source["sha256"], "layout": [*layout[1:4], layout.delimiter], "versions": versions}
     work, failures = directory / "shards", directory / "failures.parquet"
     shards = translate_lines(work, read_lines(raw, layout), lines, layout.form, entry["max_tokens"], identity, workers)
     found = summarise_shards(shards, lines, entry.get("splits", {}).values(), failures)
@@ -81,7 +82,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     header = {
         "name": name,
         "entry": entry,
-        "source": {"file": source["file"], "sha256": source["sha256"], "read_as": _described(layout)},
+        "source": {"file": source["file"], "sha256": source["sha256"], "read_as": str(layout)},
         "versions": versions,
         "lines": lines,
         "duplicates": int((~distinct).sum()),
@@ -167,18 +168,11 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
     if good < MIN_MOLECULE_SHARE * len(first):
         shown = first[0].text.strip().split("\n")[0][:60]
         raise ChemscaleError(
-            f"{raw}: read as {_described(layout)}, only {good} of the first {len(first)} records are molecules "
-            f"(line {first[0].number} has {shown!r}); if the file holds SMILES, say how to read it with `format` and "
-            "`column`"
+            f"{raw}: read as {layout}, only {good} of the first {len(first)} records are molecules "
+            f"(line {first[0].number} has {shown!r}); if the file holds SMILES, say how to read it with "
+            "`format`, `column` and `delimiter`"
         )
     return lines
-
-
-def _described(layout: Layout) -> str:
-    if layout.column is None:
-        return layout.form
-    which = repr(layout.names[layout.column]) if layout.header else f"{layout.column + 1}, without a header"
-    return f"{layout.form}, column {which}"
 
 
 def _require_few_failures(name: str, found: Summary, lines: int, allowed: float, kept: Path) -> None:

@@ -1,26 +1,39 @@
 """Read molecules from files of every usual format, compressed or not, one record at a time."""
 
-import csv
+import codecs
 import gzip
 import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path, PurePath
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import IO, NamedTuple, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chemscale.errors import ChemscaleError
 from chemscale.molecules.encoding import readable
+from chemscale.molecules.tables import (
+    DELIMITERS,
+    PEEKED_RECORDS,
+    find_column,
+    find_delimiter,
+    find_word,
+    named_column,
+    read_rows,
+)
 
-FORMATS = {".smi": "lines", ".txt": "lines", ".csv": "csv", ".parquet": "parquet", ".sdf": "sdf"}
+FORMATS = {".smi": "lines", ".txt": "lines", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".sdf": "sdf"}
 PARQUET_ROWS = 10_000  # rows of a Parquet file in memory at a time
-PEEKED_RECORDS = 100  # records that are looked at to find out what a file holds
-MAX_LISTED_COLUMNS = 20  # columns that a message lists
+MARKS = {  # bytes that a file of an encoding begins with; the longer ones first
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 class Line(NamedTuple):
@@ -36,91 +49,125 @@ class Layout(NamedTuple):
     """How to read a file."""
 
     form: str  # lines, csv, parquet or sdf
-    column: int | None = None  # index of the SMILES in a row
+    column: int | None = None  # index of the SMILES in a row, or of the word in a line; None: the first word
     split_column: int | None = None
     header: bool = True  # whether the first row of a csv names the columns
     names: tuple[str, ...] = ()  # of the columns
+    delimiter: str = ","
+
+    def __str__(self) -> str:
+        """Describe it for messages."""
+        if self.form == "lines":
+            return self.form if not self.column else f"{self.form}, word {self.column + 1}"
+        if self.column is None:
+            return self.form
+        which = repr(self.names[self.column]) if self.header else f"{self.column + 1}, without a header"
+        delimiter = "" if self.form != "csv" or self.delimiter == "," else f", delimiter {self.delimiter!r}"
+        return f"{self.form}{delimiter}, column {which}"
 
 
 def layout_of(
-    path: Path, form: str | None = None, column: str | None = None, split_column: str | None = None
+    path: Path,
+    form: str | None = None,
+    column: str | None = None,
+    split_column: str | None = None,
+    delimiter: str | None = None,
 ) -> Layout:
-    """Return how to read `path`; `form` follows from its suffix and `column` from its name or content if not given.
+    """Return how to read `path`; what is not given follows from its suffix and content.
 
-    The suffix is that below .gz, or of the one file in a .zip. A csv whose column was found by content and that begins
-    with a molecule has no header: its first row is a molecule like the others. Raises ChemscaleError if the file does
-    not tell, or lacks a column that was named.
+    The suffix is that below .gz, or of the one file in a .zip. A text file is a list of words, of which the first that
+    is mostly a molecule counts, unless a `column` or `delimiter` is named or no word is a molecule: then it is a table.
+    A table whose column was found by content and that begins with a molecule has no header: its first row is a molecule
+    like the others. Raises ChemscaleError if the file does not tell, or lacks a column that was named.
     """
     with _damage_named(path), _open(path) as (file, name):
-        form = form or FORMATS.get(PurePath(name).suffix.lower())
-        if form not in FORMATS.values():
+        suffix = PurePath(name).suffix.lower()
+        found = form or FORMATS.get(suffix)
+        if found not in FORMATS.values():
             raise ChemscaleError(
                 f"{path}: cannot infer the format from the suffix of {name!r}; use one of {', '.join(FORMATS)} (also "
                 f"in .gz or .zip), or set `format` to one of {', '.join(dict.fromkeys(FORMATS.values()))}"
             )
-        if form in ("lines", "sdf"):
-            if column or split_column:
-                raise ChemscaleError(
-                    f"{path}: read as {form}, which has no columns; leave `column` and `split_column` out, "
-                    "or set `format` to csv or parquet"
-                )
-            return Layout(form)
-        header, rows = _peek(file, form)
+        named = column or split_column or delimiter
+        if named and (found == "sdf" or form == "lines"):
+            raise ChemscaleError(
+                f"{path}: read as {found}, which has no columns; leave `column`, `split_column` and `delimiter` out, "
+                "or set `format` to csv or parquet"
+            )
+        if found == "sdf":
+            return Layout(found)
+        if found == "parquet":
+            header, rows = _peek_parquet(file)
+        else:
+            text = _text(path, file)
+            lines = list(islice(text, PEEKED_RECORDS))
+            if found == "lines" and not named:
+                word = find_word([line.split() for line in lines if line.strip()])
+                if word is not None or form or not _holds_molecules(path, lines):
+                    return Layout(found, word or None)
+            found = "csv"
+            delimiter = _delimiter(path, delimiter or ("tab" if suffix == ".tsv" else None), lines)
+            rows = [row.values for row in islice(read_rows(path, chain(lines, text), delimiter), PEEKED_RECORDS)]
+            header = [name.strip() for name in rows.pop(0)] if rows else []
         if not header:
             raise ChemscaleError(f"{path}: the file is empty; expected one molecule per row")
-        place, has_header = (_named_column(path, header, column), True) if column else _find_column(path, header, rows)
-        if form == "parquet":
-            has_header = True
-        split_place = _named_column(path, header, split_column) if split_column else None
-        return Layout(form, place, split_place, has_header, tuple(header))
+        place, has_header = (named_column(path, header, column), True) if column else find_column(path, header, rows)
+        split_place = named_column(path, header, split_column) if split_column else None
+        return Layout(found, place, split_place, has_header or found == "parquet", tuple(header), delimiter or ",")
 
 
 def read_lines(path: Path, layout: Layout) -> Iterator[Line]:
     """Yield the molecules of a file, in the memory of one record. Raises ChemscaleError if the file is damaged.
 
-    In `lines`, the first word is the SMILES and the rest its origin; in SDF the title is the origin.
+    In `lines`, the word of the molecule is the SMILES and the rest its origin; in SDF the title is the origin.
     """
-    read = {"lines": _words, "csv": _csv, "parquet": _parquet, "sdf": _sdf}[layout.form]
     with _damage_named(path), _open(path) as (file, _):
-        yield from read(file, layout)
+        if layout.form == "parquet":
+            yield from _parquet(file, layout)
+        else:
+            yield from {"lines": _words, "csv": _table, "sdf": _sdf}[layout.form](path, _text(path, file), layout)
 
 
-def _words(file: BinaryIO, layout: Layout) -> Iterator[Line]:
-    for number, line in enumerate(_text(file), 1):
-        smiles, origin = (*line.split(None, 1), "", "")[:2]
-        yield Line(number, smiles, origin.strip() or str(number))
+def _words(path: Path, text: TextIO, layout: Layout) -> Iterator[Line]:
+    before = layout.column or 0
+    for number, line in enumerate(text, 1):
+        words = [*line.split(None, before + 1), *[""] * (before + 2)]
+        origin = " ".join([*words[:before], words[before + 1].strip()]).strip()
+        yield Line(number, words[before], origin or str(number))
 
 
-def _csv(file: BinaryIO, layout: Layout) -> Iterator[Line]:
-    reader = csv.reader(_text(file))
-    number = 1
-    if layout.header:
-        next(reader)
-        number = reader.line_num + 1
-    for row in reader:
-        if row:
-            smiles = row[layout.column].strip() if layout.column < len(row) else ""
-            split = ""
-            if layout.split_column is not None and layout.split_column < len(row):
-                split = row[layout.split_column].strip()
-            yield Line(number, smiles, str(number), split)
-        number = reader.line_num + 1  # a quoted value can contain line ends
+def _table(path: Path, text: TextIO, layout: Layout) -> Iterator[Line]:
+    place, columns = layout.column or 0, len(layout.names)
+    for n, row in enumerate(read_rows(path, text, layout.delimiter, columns, place)):
+        if n == 0 and layout.header:
+            continue
+        values = [value.strip() for value in row.values]
+        smiles = values[place] if place < len(values) else ""
+        surplus = len(values) - columns
+        if surplus > 0 and place and any(values[columns:]) and readable(values[place + surplus]):
+            # a delimiter without quotes may have moved the SMILES: the complete row is kept as an unreadable one
+            smiles = ",".join(values)
+        split = ""
+        if layout.split_column is not None and layout.split_column < len(values):
+            split = values[layout.split_column]
+        yield Line(row.line, smiles, str(row.line), split)
 
 
-def _parquet(file: BinaryIO, layout: Layout) -> Iterator[Line]:
-    places = [layout.column] + ([] if layout.split_column is None else [layout.split_column])
+def _parquet(file: IO[bytes], layout: Layout) -> Iterator[Line]:
+    places = [layout.column or 0] + ([] if layout.split_column is None else [layout.split_column])
     names = [layout.names[place] for place in places]
     number = count(1)
     for batch in pq.ParquetFile(file).iter_batches(PARQUET_ROWS, columns=names):
-        columns = [[str("" if v is None else v).strip() for v in batch.column(name).to_pylist()] for name in names]
+        columns = [[_as_text(value) for value in batch.column(name).to_pylist()] for name in names]
         for smiles, *split in zip(*columns, strict=True):
             n = next(number)
             yield Line(n, smiles, str(n), *split)
 
 
-def _sdf(file: BinaryIO, layout: Layout) -> Iterator[Line]:
-    record, number = [], 1
-    for line in _text(file):
+def _sdf(path: Path, text: TextIO, layout: Layout) -> Iterator[Line]:
+    record: list[str] = []
+    number = 1
+    for line in text:
         if not line.startswith("$$$$"):
             record.append(line)
             continue
@@ -134,56 +181,33 @@ def _title(record: list[str]) -> str:
     return record[0].strip() if record else ""
 
 
-def _peek(file: BinaryIO, form: str) -> tuple[list[str], list[list[str]]]:
+def _peek_parquet(file: IO[bytes]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the first rows."""
-    if form == "csv":
-        reader = csv.reader(_text(file))
-        return next(reader, []), [row for row in islice(reader, PEEKED_RECORDS) if row]
     parquet = pq.ParquetFile(file)
     batch = next(parquet.iter_batches(PEEKED_RECORDS), None)
-    columns = [] if batch is None else [[str(v) for v in column.to_pylist()] for column in batch.columns]
+    columns = [] if batch is None else [[_as_text(value) for value in column.to_pylist()] for column in batch.columns]
     return parquet.schema_arrow.names, [list(row) for row in zip(*columns, strict=True)]
 
 
-def _named_column(path: Path, header: list[str], name: str) -> int:
-    """Return the index of a column; raise ChemscaleError naming the columns there are if it is not one."""
-    if name not in header:
-        raise ChemscaleError(f"{path}: no column {name!r} in its header; use one of {_listed(header)}")
-    return header.index(name)
+def _as_text(value: object) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
+    return text.strip()
 
 
-def _find_column(path: Path, header: list[str], rows: list[list[str]]) -> tuple[int, bool]:
-    """Return the index of the column of SMILES, and whether the first row is a header.
-
-    It is the column whose name contains `smiles`, in any case, else the one most of whose first values are molecules;
-    then a first row that is itself a molecule is no header. Raises ChemscaleError if there is none, or more than one.
-    """
-    named = [place for place, name in enumerate(header) if "smiles" in name.lower()]
-    if not named:
-        named = [place for place in range(len(header)) if _mostly_molecules(header, rows, place)]
-        if len(named) == 1:
-            return named[0], not readable(header[named[0]])
-    if len(named) == 1:
-        return named[0], True
-    if not named:
-        raise ChemscaleError(
-            f"{path}: no column is called smiles or holds molecules in most of its first {PEEKED_RECORDS} rows; "
-            f"name it with `column`, one of {_listed(header)}"
-        )
-    raise ChemscaleError(
-        f"{path}: each of the columns {_listed([header[place] for place in named])} could be the SMILES; "
-        "choose one with `column`"
-    )
+def _delimiter(path: Path, name: str | None, lines: list[str]) -> str:
+    """Return the delimiter that is named, or else found in the first lines."""
+    if name is not None and name not in DELIMITERS:
+        raise ChemscaleError(f"{path}: delimiter = {name!r}: unknown; use one of {', '.join(DELIMITERS)}")
+    return find_delimiter(lines) if name is None else DELIMITERS[name]
 
 
-def _mostly_molecules(header: list[str], rows: list[list[str]], place: int) -> bool:
-    values = [row[place] for row in rows or [header] if place < len(row) and row[place].strip()]
-    return bool(values) and sum(map(readable, values)) > len(values) / 2
-
-
-def _listed(names: list[str]) -> str:
-    more = f", and {len(names) - MAX_LISTED_COLUMNS} more" if len(names) > MAX_LISTED_COLUMNS else ""
-    return ", ".join(name[:40] for name in names[:MAX_LISTED_COLUMNS]) + more
+def _holds_molecules(path: Path, lines: list[str]) -> bool:
+    """Return whether the lines of a text file are a table with molecules."""
+    try:
+        header, *rows = [row.values for row in read_rows(path, lines, find_delimiter(lines))]
+        return find_column(path, header, rows) is not None
+    except (ChemscaleError, ValueError):
+        return False
 
 
 @contextmanager
@@ -194,30 +218,47 @@ def _damage_named(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise ChemscaleError(f"{path}: no such file") from None
     # OSError: what gzip and Arrow raise for bytes that make no sense; RuntimeError: a zip that asks for a password
-    except (zipfile.BadZipFile, zlib.error, EOFError, csv.Error, OSError, RuntimeError, pa.ArrowException) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, pa.ArrowException) as error:
         if getattr(error, "errno", None):  # the system's own: no permission, a disk that fails
             raise
         raise ChemscaleError(f"{path}: damaged ({error}); remove it and fetch it again") from None
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+def _open(path: Path) -> Iterator[tuple[IO[bytes], str]]:
     """Open a file, or what is packed in it; yield it with the name that tells its format."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             files = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
             if len(files) != 1:
-                raise ChemscaleError(
-                    f"{path}: contains {len(files)} files, expected exactly one: {', '.join(files[:5])}"
-                )
+                found = ", ".join(files[:5])
+                raise ChemscaleError(f"{path}: contains {len(files)} files; expected exactly one: {found}")
             with archive.open(files[0]) as file:
                 yield file, files[0]
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rb") as packed:
+            yield packed, path.stem  # type: ignore[misc]  # its stubs know no common base with open's
     else:
-        packed = path.suffix == ".gz"
-        with (gzip.open if packed else open)(path, "rb") as file:
-            yield file, path.stem if packed else path.name
+        with open(path, "rb") as plain:
+            yield plain, path.name
 
 
-def _text(file: BinaryIO) -> TextIO:
-    # a byte that is not UTF-8 makes an unreadable SMILES, which is counted, instead of ending everything
-    return io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+def _text(path: Path, file: IO[bytes]) -> TextIO:
+    """Decode a file: UTF-16 or UTF-32 if its first bytes say so, else UTF-8, with single bytes of Latin-1 allowed."""
+    start = file.peek(512)[:512]  # type: ignore[attr-defined]  # each of the three kinds of file has it
+    encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
+    if encoding is None and b"\0" in start:
+        even, odd = start[::2].count(0), start[1::2].count(0)
+        if max(even, odd) < 0.4 * len(start) or min(even, odd):
+            raise ChemscaleError(f"{path}: not a text file; set `format` if its suffix does not tell what it is")
+        encoding = "utf-16-be" if even else "utf-16-le"  # ASCII without a mark
+    return io.TextIOWrapper(file, encoding or "utf-8-sig", errors="chemscale-latin-1", newline="")
+
+
+def _latin_1(error: UnicodeError) -> tuple[str, int]:
+    """Decode bytes that are invalid in the encoding of a file, such as a µ in a name written by an old program."""
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("chemscale-latin-1", _latin_1)
