@@ -5,6 +5,7 @@ type that they were written with (22 stays an integer where 22.0 would do), sinc
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
@@ -16,23 +17,26 @@ from chemscale.errors import ChemscaleError
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"  # of studies and datasets: a folder and a part of file names
 MAX_SHOWN = 60  # characters of a value in a message
-EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "invalid_key": "text as a key",
-    "model_type": "a mapping of keys to values",
-}
 WRONG = "wrong"  # the type of errors that our own validators raise
-BOUNDS = {
-    "greater_than": ("must be greater than", "gt"),
-    "greater_than_equal": ("must be at least", "ge"),
-    "less_than": ("must be less than", "lt"),
-    "less_than_equal": ("must be at most", "le"),
+MESSAGES = {  # of pydantic's types of error
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "string_type": "expected text",
+    "list_type": "expected a list",
+    "dict_type": "expected a mapping of keys to values",
+    "model_type": "expected a mapping of keys to values",
+    "invalid_key": "expected text as a key",
+    "literal_error": "expected one of {expected}",
+    "string_pattern_mismatch": "expected lower-case letters, digits and hyphens, the first no hyphen",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "needs at least {min_length} of them",
+    "too_long": "needs at most {max_length} of them",
 }
+TEXT_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)  # YAML takes 1e-3 for text
 
 
 class Keys(BaseModel):
@@ -150,7 +154,7 @@ def check(model: type[M], content: object, where: str = "") -> tuple[M | None, l
     try:
         return model.model_validate(content), []
     except ValidationError as error:
-        return None, [line for one in error.errors() for line in _lines(model, content, one, where)]
+        return None, [line for one in error.errors() for line in _lines(model, one, where)]
 
 
 def broken(rules: Iterable[tuple[str, str]], content: Any, where: str) -> list[str]:
@@ -183,38 +187,28 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"use {'one of ' * (len(known) > 1)}{', '.join(known)}"
 
 
-def _lines(model: type[Keys], content: object, error: ErrorDetails, where: str) -> list[str]:
-    place = [part for part in error["loc"] if part != "[key]"]
+def _lines(model: type[Keys], error: ErrorDetails, where: str) -> list[str]:
+    place, kind = [part for part in error["loc"] if part != "[key]"], error["type"]
     dotted = _dotted(where, place)
-    kind, context = error["type"], error.get("ctx", {})
     description, _ = _described(model, place)
     if kind == "rules":
-        return broken(context["rules"], error["input"], dotted)
+        return broken(error["ctx"]["rules"], error["input"], dotted)
+    if kind == "missing":
+        return [f"{dotted}: missing; add it ({description})"]
     if kind == "extra_forbidden":
         name = str(place[-1])
         owner = next(one for one in _described(model, place[:-1])[1] if name not in one.model_fields)
         if name in owner.RENAMED:
             return [f"{dotted}: this key is now called {owner.RENAMED[name]}; rename it"]
         return [f"{dotted}: unknown key; {suggestion(name, owner.model_fields)}"]
-    if kind == "missing":
-        return [f"{dotted}: missing; add it ({description})"]
-    about = f" ({description})" if description else ""
-    if kind == "literal_error":
-        message = f"expected one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}"
-    elif kind in BOUNDS:
-        text, bound = BOUNDS[kind]
-        message = f"{text} {context[bound]:g}{about}"
-    elif kind in EXPECTED:
-        message = f"expected {EXPECTED[kind]}{_read_as_text(kind, error['input'])}{about}"
-    elif kind in ("too_short", "too_long"):
-        bound = "least" if kind == "too_short" else "most"
-        message = f"needs at {bound} {context['min_length' if bound == 'least' else 'max_length']} of them{about}"
-    elif kind == "string_pattern_mismatch":
-        message = "expected lower-case letters, digits and hyphens, the first no hyphen"
-    else:
-        message = error["msg"] if kind == WRONG else f"is not valid{about}"
-    begin = dotted if error["loc"][-1:] == ("[key]",) else stated(dotted, error["input"])
-    return [f"{begin}: {message}"]
+    begin = dotted if "[key]" in error["loc"] else stated(dotted, error["input"])
+    if kind == WRONG:
+        return [f"{begin}: {error['msg']}"]
+    message = MESSAGES.get(kind, "is not valid").format(**error.get("ctx", {})).replace("'", "").replace(" or ", ", ")
+    if kind == "float_type" and isinstance(error["input"], str) and TEXT_NUMBER.fullmatch(error["input"]):
+        message += "; YAML reads this as text: write it with a decimal point and no quotes"
+    named = kind in ("literal_error", "string_pattern_mismatch") or not description
+    return [f"{begin}: {message}" + ("" if named else f" ({description})")]
 
 
 def _dotted(where: str, place: Iterable[str | int]) -> str:
@@ -239,12 +233,3 @@ def _models_in(annotation: Any) -> list[type[Keys]]:
     if isinstance(annotation, type) and issubclass(annotation, Keys):
         return [annotation]
     return [found for one in get_args(annotation) for found in _models_in(one)]
-
-
-def _read_as_text(kind: str, value: object) -> str:
-    """Return advice for 1e-3, which YAML takes for text."""
-    try:
-        number = isinstance(value, str) and kind != "string_type" and float(value)
-    except ValueError:
-        return ""
-    return "; YAML reads this as text: write it with a decimal point and no quotes" if number is not False else ""

@@ -1,5 +1,1 @@
-"""A study and its datasets, checked and completed."""
-
-from chemscale.config.complete import complete
-
-__all__ = ["complete"]
+"""A study and its datasets, checked and completed; the settings of its cells."""

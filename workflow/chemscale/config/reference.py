@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from chemscale.arms import ARMS
 from chemscale.config.study_models import Study
 from chemscale.data.sources import SOURCES
 from chemscale.files import atomic
@@ -38,13 +39,13 @@ def schema() -> dict[str, Any]:
         for key, value in {"arm": arm, "source": source}.items():
             property = definitions[model.__name__]["properties"][key]
             definitions[model.__name__]["properties"][key] = {"description": property["description"], "const": value}
-    for arm in ("language", "potential"):
+    for arm in ARMS:
         families = definitions[f"{arm.title()}Arm"]["properties"]["families"]
         families["propertyNames"] = {"enum": list(families_of(arm))}
     definitions["Dataset"] = {
         "type": "object",
         "required": ["arm", "source"],
-        "properties": {"arm": {"enum": ["language", "potential"]}, "source": {"enum": list(SOURCES)}},
+        "properties": {"arm": {"enum": list(ARMS)}, "source": {"enum": list(SOURCES)}},
         "allOf": [
             {
                 "if": {"properties": {"arm": {"const": arm}, "source": {"const": source}}},
