@@ -14,11 +14,11 @@ from chemscale.molecules.vocabulary import BOS, PAD
 BATCHES_PER_POOL = 50  # molecules are sorted by length within a pool: much shuffling, little padding
 
 
-class Part(NamedTuple):
-    """A share of a batch: what one process takes of it at a time."""
+class MicroBatch(NamedTuple):
+    """The share of a batch that one process computes at once."""
 
     tokens: Tensor  # (B, T) int64
-    predicted: int  # tokens predicted in the whole batch: what the losses of all its parts are divided by
+    predicted: int  # predicted tokens of the whole batch: the losses of all its micro-batches are divided by it
 
 
 def padded(corpus: Corpus, rows: np.ndarray) -> Tensor:
@@ -60,8 +60,8 @@ class TokenBatches(IterableDataset):
     """Iterate over training batches without end, from batch `first` on; batch k depends on (seed, k) alone.
 
     Every molecule of `rows` comes once per epoch. Before `first`, epochs are planned but no token is read. A batch is
-    cut into `processes` times `accumulate` parts, of which process `rank` gets its `accumulate` ones as a list: the
-    batch is the same however many work on it. On a GPU the tokens of `rows`, which lie in a row, are kept there.
+    cut into `processes` times `accumulate` micro-batches, of which process `rank` gets its `accumulate` as a list: the
+    batch is the same however many work on it. On a GPU the tokens of `rows`, which are contiguous, are kept there.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TokenBatches(IterableDataset):
     ):
         self.corpus, self.rows = corpus, rows
         self.batch_tokens, self.seed, self.first = batch_tokens, seed, first
-        self.parts = processes * accumulate
+        self.shares = processes * accumulate
         self.own = range(rank * accumulate, (rank + 1) * accumulate)
         self.device = device
         if device != "cpu":
@@ -86,18 +86,18 @@ class TokenBatches(IterableDataset):
             tokens = corpus.tokens[self.start : corpus.offsets[rows[-1] + 1]]
             self.tokens = torch.from_numpy(tokens.astype(np.int16)).to(device)  # (T,), as small as they were
 
-    def __iter__(self) -> Iterator[list[Part]]:
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
         lengths = self.corpus.lengths(self.rows)
         epoch, skip = 0, self.first
         while True:
             batches = epoch_batches(lengths, self.batch_tokens, self.seed, epoch)
             for places in batches[skip:]:
                 predicted = int(lengths[places].sum()) - len(places)
-                yield [Part(self._tokens(self.rows[places[part :: self.parts]]), predicted) for part in self.own]
+                yield [MicroBatch(self._tokens(self.rows[places[i :: self.shares]]), predicted) for i in self.own]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
     def _tokens(self, rows: np.ndarray) -> Tensor:
-        """Return the token ids (B, T) of `rows`; a part without molecules predicts nothing."""
+        """Return the token ids (B, T) of `rows`; a micro-batch without molecules predicts nothing."""
         if len(rows) == 0:
             return torch.tensor([[BOS, PAD]], device=self.device)
         return padded(self.corpus, rows) if self.device == "cpu" else self._gathered(rows)

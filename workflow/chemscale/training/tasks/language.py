@@ -13,7 +13,7 @@ from chemscale.config.cell_settings import CellSettings
 from chemscale.config.study_models import LanguageTraining
 from chemscale.models.chemgpt.network import forward_flops, next_token_losses
 from chemscale.models.registry import language_family
-from chemscale.molecules.batches import Part, TokenBatches, evaluation_batches
+from chemscale.molecules.batches import MicroBatch, TokenBatches, evaluation_batches
 from chemscale.molecules.store import open_corpus
 from chemscale.molecules.vocabulary import PAD
 from chemscale.training import distributed
@@ -64,11 +64,11 @@ class LanguageTask:
             "selfies": self.corpus.header["versions"]["selfies"],
         }
 
-    def batches(self, first: int, **how) -> Iterable[list[Part]]:
+    def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
         """Return endless training batches from batch `first` on; `how` are the other arguments of `TokenBatches`."""
         return TokenBatches(self.corpus, self.rows, self.training.batch_tokens, self.settings.seed, first, **how)
 
-    def loss(self, micro_batch: Part) -> tuple[Tensor, Tensor]:
+    def loss(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return what a micro-batch adds to the mean loss of its batch, in nats per predicted token, and the work done.
 
         Work is (predicted tokens, training FLOPs), (2,) f64.
