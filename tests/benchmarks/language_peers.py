@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from chemscale.export.export import configuration, gpt_neo_weights
+from chemscale.export.transformers import configuration, gpt_neo_weights
 from chemscale.models.chemgpt.network import ChemGPT, next_token_losses
 from chemscale.models.family import GPTShape
 from chemscale.molecules.vocabulary import PAD

@@ -12,7 +12,7 @@ import torch
 from rdkit import Chem
 
 from chemscale.cli import main
-from chemscale.export.export import export
+from chemscale.export import export
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.molecules.batches import padded
 from chemscale.molecules.encoding import translate
@@ -171,7 +171,7 @@ def test_exporting_needs_no_transformers(tmp_path, corpus, write_model):
     write_model(tmp_path, "chemgpt-slim", 8, corpus.vocabulary)
     code = (
         "import sys; sys.modules.update(transformers=None, tokenizers=None)\n"
-        "from chemscale.export.export import export; export(sys.argv[1], 'hf', sys.argv[2])"
+        "from chemscale.export import export; export(sys.argv[1], 'hf', sys.argv[2])"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path, tmp_path / "hf"], check=True)
     assert (tmp_path / "hf" / "tokenizer.json").exists()
@@ -188,9 +188,9 @@ def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("{}")
     assert "one of hf, ase" in message("record", "onnx", "new")
-    assert "not empty and no export of chemscale" in message("record", "hf", "full")
+    assert "not empty and not an earlier export" in message("record", "hf", "full")
     assert "one of the arm language" in message("other", "hf", "new")
     assert "trained before chemgpt-slim scaled its attention" in message("unscaled", "hf", "new")
     assert "no such file" in message("nowhere", "hf", "new")
-    assert "a file" in message("record", "hf", "record/model.safetensors")
+    assert "is a file" in message("record", "hf", "record/model.safetensors")
     assert not (tmp_path / "new").exists()

@@ -96,7 +96,7 @@ def export(
 ) -> None:
     """Write a trained model in the format of another tool."""
     require_paths(model)
-    from chemscale.export.export import export
+    from chemscale.export import export
 
     export(model, to, out)
 
