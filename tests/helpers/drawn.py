@@ -1,4 +1,4 @@
-"""What a figure shows, as numbers and texts."""
+"""Read numbers and texts from a drawn figure."""
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex

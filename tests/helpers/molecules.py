@@ -1,4 +1,4 @@
-"""Molecules for the tests of potentials, batches of them, and what a model says of them."""
+"""Molecules for the tests of potentials, batches of them, and the predictions of a model."""
 
 import numpy as np
 import torch

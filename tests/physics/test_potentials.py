@@ -1,4 +1,4 @@
-"""What every potential owes to physics, and parity with schnetpack's own pipeline."""
+"""The physics of every potential in the registry, and parity with schnetpack's own pipeline."""
 
 from copy import deepcopy
 
@@ -31,7 +31,7 @@ families = pytest.mark.parametrize("family", every_potential())
 def model(family):
     torch.manual_seed(0)
     model = build_potential(family, depth=2, width=16, cutoff=CUTOFF).double()
-    # fresh biases and last layers are zero; trained ones are not
+    # initial biases and last layers are zero, unlike trained ones
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)

@@ -87,7 +87,7 @@ use rule draw_language as draw_transfer with:
         "logs/{study}/draw/transfer.tsv"
 
 
-# training curves of every cell, and the sweeps behind the learning rates
+# training curves of every cell, and the sweeps for the learning rates
 use rule draw_language as draw_training with:
     input:
         notebook=f"{WORKFLOW}/notebooks/training.ipynb",
@@ -105,7 +105,7 @@ use rule draw_language as draw_training with:
         "logs/{study}/draw/training.tsv"
 
 
-# forecasts of the largest cells, exponents under every convention, the compute frontier, and all numbers
+# forecasts of the largest cells, exponents under every analysis choice, the compute frontier, and all numbers
 use rule draw_language as draw_scaling with:
     input:
         notebook=f"{WORKFLOW}/notebooks/scaling.ipynb",
@@ -114,11 +114,11 @@ use rule draw_language as draw_scaling with:
     output:
         notebook="results/{study}/figures/scaling.ipynb",
         forecast=drawn("forecast.svg", "Scaling laws", "Forecast against held-out cells"),
-        conventions=drawn("conventions.svg", "Scaling laws", "Exponents under every convention"),
+        conventions=drawn("conventions.svg", "Scaling laws", "Exponents under every analysis choice"),
         compute_frontier=drawn("compute-frontier.svg", "Scaling laws", "Loss against compute"),
         families_matched=drawn("families-matched.svg", "Scaling laws", "Families at matched parameters and compute"),
         exponents=drawn("exponents.csv", "Scaling laws", "Exponents with intervals"),
-        judgements=drawn("judgements.csv", "Scaling laws", "Form, regime and conventions of every curve"),
+        judgements=drawn("judgements.csv", "Scaling laws", "Form, regime and analysis choices of every curve"),
         comparisons=drawn("comparisons.csv", "Scaling laws", "Families compared"),
         next_cells=drawn("next-cells.csv", "Scaling laws", "What to train next"),
     log:
