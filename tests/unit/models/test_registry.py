@@ -12,6 +12,7 @@ from helpers.potentials import every_potential
 
 from chemscale.arms import ARMS
 from chemscale.config.complete import complete
+from chemscale.config.reference import page, schema
 from chemscale.data.sources import registry
 from chemscale.errors import ChemscaleError
 from chemscale.figures.curves import loss_against_data
@@ -24,7 +25,6 @@ from chemscale.models.registry import (
     families_of,
     language_family,
     potential_family,
-    potentials_table,
 )
 from chemscale.study import cells
 
@@ -89,12 +89,14 @@ def study(families: dict) -> dict:
     return complete({"study": "s", "potential": arm}, registry())
 
 
-def test_a_family_from_outside_is_accepted_sized_built_and_drawn(toy):
+def test_a_family_from_outside_is_accepted_documented_sized_built_and_drawn(toy):
     config = study({"toy": {"widths": [8, 16], "depths": [3], "learning_rate": 0.01}})
     assert {(cell.family, cell.size, cell.parameters) for cell in cells(config)} == {
         ("toy", "d3-w8", 3 + 8),
         ("toy", "d3-w16", 3 + 16),
     }
+    assert "toy" in schema()["$defs"]["PotentialArm"]["properties"]["families"]["propertyNames"]["enum"]
+    assert "| `toy` | `potential` | inverse square distances | invariant features only |  | none |" in page()
     model = build_potential("toy", 3, 8, 4.0)
     groups = parameter_groups(model, potential_family("toy").groups)
     assert groups["embedding"] == 800 and groups["head"] == 8 and non_embedding(groups) == 11
@@ -142,10 +144,3 @@ def test_sizes_a_family_does_not_have_are_refused_before_its_network_is_imported
 def test_the_registry_imports_neither_torch_nor_any_network():
     code = "import sys, chemscale.models.registry; print([m for m in sys.modules if m == 'torch' or 'network' in m])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_the_page_on_potentials_has_the_table_of_the_registry(toy, checkout):
-    page = (checkout / "docs" / "potentials.md").read_text()
-    table = potentials_table().splitlines()
-    assert table.pop() == "| `toy` | invariant features only | inverse square distances | no | 18 | 67 | 132 | none |"
-    assert "\n".join(table) in page, "replace the table by what potentials_table() returns"

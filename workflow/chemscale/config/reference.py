@@ -13,7 +13,8 @@ from chemscale.config.study_models import Study
 from chemscale.data.sources import SOURCES
 from chemscale.files import atomic
 from chemscale.geometries.formats import FORMATS
-from chemscale.models.registry import FAMILIES, families_of
+from chemscale.models.family import SYMMETRIES
+from chemscale.models.registry import FAMILIES, charged_families, families_of
 from chemscale.typed import Keys
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -77,8 +78,13 @@ def page() -> str:
             if "source" in own:
                 part["properties"]["source"]["enum"] = list(SOURCES)
             parts += [f"### {_heading(kinds)}", inspect.getdoc(model) or "", _keys(part, own)]
-    families = [(f"`{one.name}`", f"`{one.arm}`", one.description, one.source) for one in FAMILIES.values()]
-    parts += ["## Families", _table(("family", "arm", "model", "publication"), families)]
+    charged = charged_families()
+    families = [
+        (f"`{name}`", f"`{one.arm}`", one.description, SYMMETRIES[one.symmetry], "yes" * (name in charged), one.source)
+        for name, one in FAMILIES.items()
+    ]
+    head = ("family", "arm", "model", "symmetry", "charge and spin", "publication")
+    parts += ["## Families", _table(head, families)]
     formats = [(f"`{one.name}`", one.layout, one.molecule) for one in FORMATS.values()]
     parts += ["## Formats of geometries", _table(("`format`", "file", "a molecule is"), formats)]
     return "\n\n".join(parts) + "\n"

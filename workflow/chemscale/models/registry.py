@@ -6,7 +6,7 @@ Importing this module does not import torch.
 from importlib import import_module
 
 from chemscale.errors import ChemscaleError
-from chemscale.models.family import SYMMETRIES, Family, LanguageFamily, PotentialFamily, non_embedding
+from chemscale.models.family import Family, LanguageFamily, PotentialFamily
 
 FOLDERS = (
     "chemgpt",
@@ -51,24 +51,3 @@ def potential_family(name: str) -> PotentialFamily:
 def _unknown(name: str, arm: str) -> ChemscaleError:
     known = ", ".join(families_of(arm))
     return ChemscaleError(f"family = {name!r}: no such family of the arm {arm}; choose one of {known}")
-
-
-def potentials_table() -> str:
-    """Return the table of potentials in docs/potentials.md; sizes are non-embedding parameters."""
-    sizes = ((2, 16), (3, 64), (4, 128))
-    head = [
-        "family",
-        "symmetry",
-        "sees",
-        "charge and spin",
-        *(f"d{depth}-w{width}" for depth, width in sizes),
-        "source",
-    ]
-    rows = [head, ["---"] * len(head)]
-    for name in families_of("potential"):
-        family = potential_family(name)
-        counts = [f"{non_embedding(family.parameters(*size)):,}" for size in sizes]
-        charged = "yes" if family.charged else "no"
-        symmetry = SYMMETRIES[family.symmetry]
-        rows.append([f"`{name}`", symmetry, family.description, charged, *counts, family.source])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
