@@ -35,11 +35,11 @@ class Arm:
 
     @property
     def counted(self) -> dict[str, tuple[str, ...]]:
-        """The columns that count data, parameters and compute."""
+        """The columns that count data, parameters and compute; no times, which depend on the load of a machine."""
         return {
             "data": self.data_columns,
             "parameters": (PARAMETERS, "parameters_total", "parameters_matrices"),
-            "compute": ("flops", "flops_6nd", "device_seconds"),
+            "compute": ("flops", "flops_6nd"),
         }
 
 

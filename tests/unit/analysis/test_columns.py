@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from chemscale.analysis.columns import COLUMNS, data_dictionary, undescribed
+from chemscale.arms import ARMS
 from chemscale.files import read_table
 
 ROOT = Path(__file__).parents[3]
@@ -32,3 +33,10 @@ def test_every_column_has_a_unit_and_a_meaning_once():
 def test_the_page_is_generated_from_the_code():
     page = ROOT / "docs" / "runs-table.md"
     assert page.read_text() == data_dictionary(), "run: python -m chemscale.analysis.columns > docs/runs-table.md"
+
+
+def test_no_fit_depends_on_a_measured_time():
+    units = {name: unit for section in COLUMNS.values() for name, (unit, _) in section.items()}
+    for arm in ARMS.values():
+        counted = [column for columns in arm.counted.values() for column in columns]
+        assert not [column for column in (arm.loss, *counted) if units[column] in ("s", "MB")]
