@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from chemscale.errors import ChemscaleError
 from chemscale.files import write_json
 from chemscale.scaling.fitting.fit import Fit, fit_law
-from chemscale.scaling.fitting.validation import numbers, require_columns
-from chemscale.scaling.forms.laws import named_form
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 from chemscale.scaling.inference.identifiability import Identification, identify, wider_interval
 from chemscale.scaling.summary import line, summarise
+from chemscale.scaling.table import default_form, read_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,29 +112,10 @@ def fit(
     those of `fit_law`; `confidence` is the coverage of the intervals, from `draws` draws with the random `seed`.
     Raises ChemscaleError for wrong columns, values or names, and NotFittable for a table that cannot support the law.
     """
-    given = {"params": params, "data": data, "compute": compute}
-    named = {option: column for option, column in given.items() if column}
-    form = form or ("repeated" if distinct else "joint" if len(named) == 2 else "power_floor")
-    variables = named_form(form).variables
-    if variables == ("x",):
-        if len(named) != 1:
-            raise ChemscaleError(
-                f"form {form} takes exactly one of params, data and compute; {', '.join(named) or 'none'} given"
-            )
-        columns = dict.fromkeys("x", *named.values())
-    else:
-        options = {"N": params, "D": data, "U": distinct}
-        columns = {name: column for name in variables if (column := options[name])}
-        if len(columns) < len(variables) or compute:
-            needed = " and ".join(("params", "data", "distinct")[: len(variables)])
-            raise ChemscaleError(f"form {form} takes {needed}, but not compute")
-    require_columns(table, [loss, *columns.values(), *filter(None, (group, weights))], "this fit")
-    if group and table[group].isna().any():
-        raise ChemscaleError(f"column {group} is empty in some rows; name a group in every row")
-    x = {name: numbers(table, column) for name, column in columns.items()}
-    weight = numbers(table, weights) if weights else None
-    fitted = fit_law(form, x, numbers(table, loss), delta, objective, weight)
+    form = form or default_form(params, data, compute, distinct)
+    points = read_points(table, form, loss, params, data, compute, distinct, group, weights)
+    fitted = fit_law(form, points.x, points.loss, delta, objective, points.weights)
     by_row = bootstrap(fitted, draws, seed)
-    by_group = bootstrap(fitted, draws, seed, table[group].astype(str).to_numpy()) if group else None
+    by_group = bootstrap(fitted, draws, seed, points.groups) if points.groups is not None else None
     identification = identify(fitted, by_row, by_group, confidence)
-    return ScalingLaw(fitted, by_row, by_group, identification, confidence, {"loss": loss} | columns)
+    return ScalingLaw(fitted, by_row, by_group, identification, confidence, points.columns)
