@@ -7,7 +7,8 @@ import pytest
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import fit_law
-from chemscale.scaling.selection.selection import expanding_windows, rank_forms, select
+from chemscale.scaling.selection.selection import Judged, rank_forms, select
+from chemscale.scaling.selection.windows import expanding_windows
 
 SIZES = np.repeat(np.logspace(4, 5.8, 5), [2, 2, 2, 1, 1])
 TWO = ("power", "power_floor")
@@ -21,7 +22,7 @@ def curve(floor, alpha, noise, seed=0, x=SIZES):
 def errors_in_windows(**of_form):
     """Windows with one error (None: not fitted) of each form."""
     return [
-        {"errors": {form: {"rms_log_error": error} for form, error in zip(of_form, row, strict=True) if error}}
+        Judged(None, {}, {form: np.array([error]) for form, error in zip(of_form, row, strict=True) if error}, {})
         for row in zip(*of_form.values(), strict=True)
     ]
 
@@ -62,15 +63,18 @@ def test_runs_of_one_size_count_as_their_mean():
 
 def test_a_form_missing_in_hard_windows_is_not_favoured():
     windows = errors_in_windows(power=[0.4, 0.02, 0.02], power_floor=[None, 0.03, 0.03])
-    scores, tied = rank_forms(windows, TWO)
+    scores, tied = rank_forms(windows, TWO, {})
     assert scores["power_floor"] == pytest.approx(1.5 * scores["power"])
     assert tied == ["power"]
 
 
-@pytest.mark.parametrize(("richer", "chosen"), [(0.09, "power"), (0.07, "power_floor")])
-def test_near_ties_go_to_the_form_with_fewer_parameters(richer, chosen):
-    # two windows: half a standard error is 25 %
-    assert rank_forms(errors_in_windows(power=[0.1, 0.1], power_floor=[richer, richer]), TWO)[1][0] == chosen
+@pytest.mark.parametrize(("richer", "chosen"), [(0.07, "power"), (0.06, "power_floor")])
+def test_near_ties_go_to_the_form_with_the_lower_bic(richer, chosen):
+    # two windows: a standard error is 50 %
+    windows = errors_in_windows(power=[0.1, 0.1], power_floor=[richer, richer])
+    assert rank_forms(windows, TWO, {"power": -20.0, "power_floor": -15.0})[1][0] == chosen
+    assert rank_forms(windows, TWO, {"power": -15.0, "power_floor": -20.0})[1][0] == "power_floor"
+    assert rank_forms(windows, TWO, {})[1][0] == chosen  # without criteria the simpler form
 
 
 def test_the_error_of_the_rule_is_made_with_what_was_known_before():
@@ -122,8 +126,8 @@ def test_a_surface_has_windows_along_model_data_and_compute():
 def test_windows_of_many_values_are_grouped():
     windows = expanding_windows({"x": np.logspace(3, 6, 100)})
     assert len(windows) == 7
-    assert all(11 <= window["forecast"].sum() <= 14 for window in windows)
-    assert all(not (window["forecast"] & window["fitted"]).any() for window in windows)
+    assert all(11 <= window.forecast.sum() <= 14 for window in windows)
+    assert all(not (window.forecast & window.fitted).any() for window in windows)
 
 
 @pytest.mark.parametrize(

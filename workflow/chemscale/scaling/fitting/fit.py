@@ -141,7 +141,7 @@ def fit_law(
     if target.kind == "huber" and delta is None:
         smooth, value = minimise(law, log_y, theta, low, high, Objective("least_squares_log"), weights[None])
         theta[::4] = smooth[::4]
-        target = _huber_from_residuals(law, log_y, smooth[[value.argmin()]], (low, high), weights)
+        target = huber_from_residuals(law, log_y, smooth[[value.argmin()]], (low, high), weights)
 
     # half of the starts through smooth problems, half directly: a floor that vanishes on the way down is stuck at 0
     halves = [
@@ -158,7 +158,7 @@ def fit_law(
     return Fit(form, parameters, target, diagnostics, x, loss, weights, scaling, best)
 
 
-def _huber_from_residuals(
+def huber_from_residuals(
     law: Law, log_y: np.ndarray, theta: np.ndarray, limits: Bounds, weights: np.ndarray
 ) -> Objective:
     """Return Huber's objective with 1.35 × the robust standard deviation of the residuals of its own fit.
