@@ -104,7 +104,7 @@ def _attempt(url: str, part: Path) -> str | None:
 
 
 def _wrong(path: Path, size: int | None, checksums: dict[str, str]) -> str | None:
-    """What is wrong with a file, if anything is."""
+    """Return what is wrong with a file, or None."""
     found = path.stat().st_size
     if found == 0:
         return "it is empty"
