@@ -96,8 +96,9 @@ def test_an_interrupted_training_asks_to_be_called_again(tmp_path, monkeypatch, 
     def stop(*arguments):
         raise Interrupted("a signal to stop: state saved at step 7")
 
-    monkeypatch.setattr("chemscale.training.run.train_cell", stop)
-    (tmp_path / "settings.json").write_text('{"learning_rate": 0.01}')
+    monkeypatch.setattr("chemscale.config.cell_settings.CellSettings.from_json", dict)
+    monkeypatch.setattr("chemscale.tuning.learning_rate_rule.resolve_learning_rate", stop)
+    (tmp_path / "settings.json").write_text("{}")
     assert main(["train", str(tmp_path / "settings.json"), "--out", str(tmp_path / "record"), "--gpus", "0"]) == 75
     assert capsys.readouterr().err == "chemscale train: a signal to stop: state saved at step 7; call again to go on\n"
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their fingerprints."""
+"""Read, check and write files; what is written is either whole or absent."""
 
 import csv
 import hashlib
@@ -32,13 +32,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path | str, content: dict | list) -> None:
-    """Write `content` as readable JSON, atomically. NaN and infinities are refused: they are no JSON."""
+    """Write `content` as indented JSON, atomically; raise ValueError for NaN and infinities, which JSON lacks."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str) -> dict:
-    """Read a JSON file; raise ChemscaleError if it is missing or damaged."""
+    """Return the content of a JSON file; raise ChemscaleError if it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -48,10 +48,10 @@ def read_json(path: Path | str) -> dict:
 
 
 def resumable_folder(directory: Path, identity: dict) -> Path:
-    """Return `directory` with the files that an earlier, interrupted call left there for the same `identity`.
+    """Return `directory` with the files that an interrupted call left there for the same `identity`.
 
-    `identity` is everything that decides the content of the files; where it differs or cannot be read, the folder
-    starts empty. It is kept in `identity.json`.
+    `identity` is everything that decides the content of the files, kept in `identity.json`; where that differs or
+    cannot be read, the folder starts empty.
     """
     try:
         same = read_json(directory / "identity.json") == identity
@@ -71,28 +71,28 @@ def require_paths(*paths: Path | None) -> None:
 
 
 def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the SHA-256 of the bytes of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(content: dict | list | str) -> str:
-    """Hexadecimal SHA-256 of plain content, independent of the order of keys."""
+    """Return the SHA-256 of plain content, in hexadecimal and whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def require_unaltered(directory: Path, hashes: dict[str, str]) -> None:
     """Raise ChemscaleError if a file of `hashes` (name to SHA-256) is missing from `directory` or has other bytes."""
-    for name, right in hashes.items():
+    for name, expected in hashes.items():
         path = directory / name
         if not path.exists():
-            raise ChemscaleError(f"{path}: missing; make the dataset again")
-        if sha256(path) != right:
+            raise ChemscaleError(f"{path}: the file is missing; make the dataset again")
+        if sha256(path) != expected:
             raise ChemscaleError(f"{path}: damaged or altered since it was written; make the dataset again")
 
 
 def finite(value: float) -> float | None:
-    """JSON has no infinity: None."""
+    """Return a number that JSON can hold: None for NaN and infinities."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -109,15 +109,16 @@ def require_header(path: Path, columns: Iterable[str | None]) -> None:
                 header = next(csv.reader(file), [])
     except (OSError, ValueError, csv.Error):
         return  # `read_table` says what is wrong with it
-    missing = [name for name in columns if name not in (None, *header)]
+    missing = [name for name in columns if name is not None and name not in header]
     if missing and "" not in header and len(set(header)) == len(header):  # else pandas renames columns
         raise ChemscaleError(f"{path}: no column {', '.join(missing)}; the table has {', '.join(header)}")
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """Read a table from Parquet or CSV; raise ChemscaleError if it cannot be read."""
+    """Return a table from Parquet or CSV; raise ChemscaleError if it cannot be read."""
     import pandas as pd
 
+    require_paths(path)
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:

@@ -32,10 +32,10 @@ def spawn_map(function: Callable[..., Result], tasks: Iterable[tuple], workers: 
     if workers <= 1:
         yield from (function(*task) for task in tasks)
         return
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import Future, ProcessPoolExecutor
     from multiprocessing import get_context
 
-    running = deque()
+    running: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent) as pool:
         for task in tasks:
             running.append(pool.submit(function, *task))
@@ -52,8 +52,12 @@ def end_with_parent() -> None:
     """
     from multiprocessing import parent_process
 
+    parent = parent_process()
+    if parent is None:
+        return
+
     def wait() -> None:
-        parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

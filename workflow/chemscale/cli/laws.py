@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, Option
+from typer.models import OptionInfo
 
 from chemscale.cli.app import OutFolder, OutJson, Seed, command
 from chemscale.errors import ChemscaleError
@@ -15,7 +16,7 @@ LOG = logging.getLogger(__name__)
 Table = Annotated[Path, Argument(help="Table of losses, .parquet or .csv, such as the runs.parquet of a study.")]
 
 
-def _column(of: str) -> Option:
+def _column(of: str) -> OptionInfo:
     return Option(metavar="COL", help=f"Column of {of}.")
 
 
@@ -43,22 +44,20 @@ def fit(
     """Fit scaling laws: all laws of one arm of a study, or one law to any table."""
     if (arm is None) == (loss is None):
         raise ChemscaleError("--arm, --loss: give --arm for the table of a study, or --loss for any other table")
-    columns = {"params": params, "data": data, "compute": compute, "distinct": distinct}
-    columns |= {"group": group, "weights": weights}
-    require_header(table, [loss, *columns.values()])
+    columns = params, data, compute, distinct, group, weights
+    require_header(table, [loss, *columns])
     if form:
         from chemscale.scaling.forms.laws import named_form
 
         named_form(form)
-    how = {"confidence": confidence, "draws": draws, "seed": seed}
     if arm:
         from chemscale.analysis.fits import fit_runs
 
-        write_json(out, fit_runs(read_table(table), arm, **how))
-    else:
+        write_json(out, fit_runs(read_table(table), arm, confidence, draws, seed))
+    elif loss:
         from chemscale.scaling import fit
 
-        law = fit(read_table(table), loss, **columns, form=form, objective=objective, delta=delta, **how)
+        law = fit(read_table(table), loss, *columns, form, objective, delta, confidence, draws, seed)
         LOG.info(law)
         write_json(out, law.to_dict())
 
