@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from chemscale.cli import main
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
-from chemscale.generation.generate import generate, prefix_tokens
+from chemscale.generation.generate import generate, shares
+from chemscale.generation.metrics import diversity
 from chemscale.generation.sampling import next_tokens, sample
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.models.chemgpt_slim import slim
@@ -120,28 +121,30 @@ def test_a_prefix_without_room_is_refused():
         sample(random_model(LOCAL), [[BOS] + [6] * 40])
 
 
-def test_prefixes_are_selfies_if_all_in_brackets_and_smiles_otherwise():
-    assert prefix_tokens("[O][C].[N]", None, VOCABULARY) == [8, 6, 4, 7]
-    assert prefix_tokens("NCO", None, VOCABULARY) == [7, 6, 8]
-    assert prefix_tokens(None, "OCN", VOCABULARY) == [7, 6, 8], "as canonical SMILES are spelt"
-    benzene = [VOCABULARY[token] for token in prefix_tokens("c1ccccc1", None, VOCABULARY)]
-    assert "".join(benzene) == "[C][=C][C][=C][C][=C][Ring1][=Branch1]"
-    assert prefix_tokens(None, None, VOCABULARY) == []
+def table(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["smiles", "valid", "novel", "finished"]).astype(
+        {"valid": bool, "novel": "boolean"}
+    )
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[C][S][S][P]", r"\[S\], \[P\] not in the model's vocabulary; use only \[Branch1\], \[C\]"),
-        ("CS", r"\[S\] not in the model's vocabulary"),
-        ("[C][EOS]", r"\[EOS\] not in"),
-        ("C1CC", "'C1CC': unreadable SMILES"),
-        ("", "'': empty"),
-    ],
-)
-def test_prefixes_the_model_cannot_read_are_named(text, message):
-    with pytest.raises(ChemscaleError, match=message):
-        prefix_tokens(text, None, VOCABULARY)
+def test_shares_of_a_known_list():
+    """Eight: five valid ones of three kinds, of which two are novel; one not ended; two that ended but are nothing."""
+    rows = [("CCO", True, True, True)] * 3 + [("CCN", True, False, True), ("CCC", True, True, True)]
+    rows += [("CCCC", False, None, False), (None, False, None, True), (None, False, None, True)]
+    found = shares(table(rows))
+    assert found.pop("generated_diversity") == diversity(["CCO"] * 3 + ["CCN", "CCC"])
+    assert {name: estimate.value for name, estimate in found.items()} == {
+        "generated_ended": 7 / 8,
+        "generated_valid": 5 / 8,
+        "generated_unique": 3 / 5,
+        "generated_novel": 2 / 3,
+    }
+
+
+def test_novelty_is_unknown_without_a_corpus_and_all_without_molecules():
+    assert shares(table([("CCO", True, None, True)]))["generated_novel"] == (None, None, None)
+    nothing = shares(table([]))
+    assert set(nothing.values()) == {(None, None, None)}
 
 
 @pytest.fixture(scope="module")

@@ -182,3 +182,13 @@ def test_the_zero_line_counts_predicted_tokens_only(tmp_path):
     log_frequency = np.log(train / train.sum())
     expected = -(5 * log_frequency[EOS] + carbon["validation"] * log_frequency[5]) / (5 + carbon["validation"])
     assert corpus.header["unigram_entropy"] == pytest.approx(expected)
+
+
+def test_seen_looks_among_the_asked_rows_only(tiny_corpus):
+    corpus = open_corpus(tiny_corpus)
+    smiles = pd.read_parquet(tiny_corpus / "molecules.parquet")["smiles"]
+    rows = corpus.rows("train", 50)
+    inside, outside = smiles[rows[0]], smiles[rows[-1] + 1]
+    asked = [inside, smiles[rows[-1]], outside, smiles[rows[0] - 1], "C[Xe]"]
+    assert corpus.seen(rows, asked) == {inside, smiles[rows[-1]]}
+    assert outside in corpus.seen(corpus.rows("train", 51), asked)

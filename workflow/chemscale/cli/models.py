@@ -26,9 +26,13 @@ def generate(
     seed: Seed = 0,
     batch: Annotated[int, Option(help="Molecules generated at once; does not change the result.")] = 500,
     max_tokens: Annotated[int | None, Option(help="Most tokens per molecule; default: the model's context.")] = None,
-    prefix: Annotated[str | None, Option(help="SMILES or bracketed SELFIES that every molecule begins with.")] = None,
+    prefix: Annotated[
+        str | None,
+        Option(help="SMILES or bracketed SELFIES that every molecule begins with; grows at its end or at *."),
+    ] = None,
     scaffold: Annotated[
-        str | None, Option(help="SMILES that every molecule begins with; counts those that keep it.")
+        str | None,
+        Option(help="SMILES that every molecule begins with, and that is looked for; grows at its end or at *."),
     ] = None,
     corpus: Annotated[
         Path | None, Option(help="Folder of the training dataset, to compare the molecules with.")
@@ -58,10 +62,32 @@ def properties(
 ) -> None:
     """Compute the properties of training molecules that `generate` compares its molecules with."""
     require_paths(corpus)
-    from chemscale.generation.quality import write_properties
+    from chemscale.generation.properties import write_properties
     from chemscale.molecules.store import open_corpus
 
     write_properties(open_corpus(corpus), molecules, out)
+
+
+@command("Models")
+def score(
+    file: Annotated[Path, Argument(help="File of generated SMILES, as text, .csv or .parquet; may be compressed.")],
+    reference: Annotated[Path, Option(help="File of molecules to compare with, such as a test set.")],
+    train: Annotated[
+        Path | None, Option(help="File of molecules that are not novel; default: those of --reference.")
+    ] = None,
+    column: Annotated[str | None, Option(metavar="COL", help="Column of SMILES; default: detected.")] = None,
+    confidence: Annotated[float, Option(help="Confidence level of the intervals.")] = 0.9,
+    out: Annotated[Path | None, Option(help="JSON file to write as well.")] = None,
+) -> None:
+    """Score generated molecules of any model by the metrics of MOSES, each with an interval."""
+    require_paths(file, reference, train)
+    from chemscale.files import write_json
+    from chemscale.generation.score import score
+
+    content = score(file, reference, train, column, confidence)
+    if out:
+        write_json(out, content)
+    print(json.dumps(content, indent=2))
 
 
 @command("Models")

@@ -68,7 +68,7 @@ def embed(
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     vectors = embeddings(model, [molecule.tokens for molecule in accepted], pool)  # (N, W)
     if neighbours is not None:
-        agreement = neighbour_agreement(vectors, [molecule.smiles for molecule in accepted], neighbours)
+        agreement = neighbour_agreement(vectors, [molecule.smiles or "" for molecule in accepted], neighbours)
         write_json(out.with_suffix(".neighbours.json"), {"pool": pool, **agreement})
     with atomic(out) as temporary:
         if out.suffix == ".npy":
@@ -109,10 +109,10 @@ def embeddings(model: ChemGPT, molecules: list[list[int]], pool: str) -> np.ndar
     with progress(len(molecules), "embed", "molecules") as tick:
         for part in cut(lengths[order], BATCH_TOKENS):
             rows = order[part]  # (B,)
-            tokens = np.full((len(rows), lengths[rows].max()), PAD)  # (B, T)
+            padded = np.full((len(rows), lengths[rows].max()), PAD)  # (B, T)
             for place, row in enumerate(rows):
-                tokens[place, : lengths[row]] = molecules[row]
-            tokens = torch.from_numpy(tokens).to(device)
+                padded[place, : lengths[row]] = molecules[row]
+            tokens = torch.from_numpy(padded).to(device)
             counted = (tokens == EOS) if pool == "last" else (tokens != PAD) & (tokens != BOS) & (tokens != EOS)
             weights = counted / counted.sum(1, keepdim=True)  # (B, T)
             vectors[rows] = torch.einsum("bt,btw->bw", weights, model.features(tokens)).cpu().numpy()

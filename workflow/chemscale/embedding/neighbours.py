@@ -5,7 +5,7 @@ from scipy import stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import finite
-from chemscale.generation.quality import ecfp4, tanimotos
+from chemscale.generation.metrics import ecfp4, tanimotos
 
 MAX_COMPARED = 2000  # molecules; all pairs of them are compared
 BITS = 2048

@@ -1,31 +1,22 @@
 """Generate molecules with a trained ChemGPT: a table, and a summary of their quality."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
-import selfies
 import torch
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, write_json
-from chemscale.generation.quality import (
-    distances,
-    internal_diversity,
-    properties,
-    reference,
-    scaffold_kept,
-    shares,
-)
+from chemscale.generation.metrics import Estimate, diversity, share, unique
+from chemscale.generation.prompts import prefix_tokens, scaffold_kept
+from chemscale.generation.properties import distances, properties, reference
 from chemscale.generation.sampling import sample
 from chemscale.models.loading import load_chemgpt, read_metrics
-from chemscale.molecules.encoding import to_selfies, to_smiles
-from chemscale.molecules.identity import canonical_smiles
+from chemscale.molecules.encoding import to_smiles
 from chemscale.molecules.store import Corpus, open_corpus
-from chemscale.molecules.vocabulary import BOS, DOT, EOS, SPECIAL, symbols_of
+from chemscale.molecules.vocabulary import BOS, EOS, symbols_of
 
 REFERENCE_MOLECULES = 5000  # training molecules that generated ones are compared with
-ONLY_SYMBOLS = re.compile(r"(\[[^\[\]]*\]|\.)+")
 
 
 def generate(
@@ -43,8 +34,9 @@ def generate(
 
     The table has `selfies`, `smiles` (canonical; null if no molecule), `valid` (a molecule, and ended), `novel`
     (null without a corpus, and if not valid) and `finished` (ended by the model). The summary goes to `summary`, by
-    default `out` with the suffix .json; chemscale.generation.quality defines its `quality`. All molecules begin with
-    `prefix` (SELFIES or SMILES) or `scaffold` (SMILES), if given. With the model's `corpus` they are compared with its
+    default `out` with the suffix .json; `shares`, `distances` and `scaffold_kept` define its `quality`, and `intervals`
+    are of the same numbers. All molecules begin with `prefix` (SELFIES or SMILES) or `scaffold` (SMILES), if given, and
+    grow from its end only, see chemscale.generation.prompts. With the model's `corpus` they are compared with its
     training molecules: novelty with those of the run, or the complete split if no metrics.json lies beside the model;
     properties with the table `training`, or the first REFERENCE_MOLECULES of the split. `sampling` goes to
     chemscale.generation.sampling.sample. A failed run has no weights: the table is empty, and the summary says why.
@@ -73,41 +65,16 @@ def generate(
                 table, pd.read_parquet(training) if training else reference(store, REFERENCE_MOLECULES)
             )
             content["training_molecules"] = len(rows)
-        content["quality"] = _quality(table, scaffold) | compared
+        found = shares(table)
+        content["quality"] = {"generated_molecules": len(table)} | {name: n.value for name, n in found.items()}
+        if scaffold:
+            content["quality"] |= scaffold_kept(table.loc[table["valid"], "smiles"].tolist(), scaffold)
+        content["quality"] |= compared
+        content["intervals"] = {name: [n.low, n.high] for name, n in found.items()}
     with atomic(out) as path:
         table.to_csv(path, index=False) if out.suffix == ".csv" else table.to_parquet(path, index=False)
     write_json(summary or out.with_suffix(".json"), content)
     return content
-
-
-def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str]) -> list[int]:
-    """Return the token ids that every molecule begins with: SELFIES as they are, SMILES as the corpus spells them.
-
-    A `prefix` of symbols in brackets alone is SELFIES. A `scaffold` is always SMILES.
-    """
-    text = scaffold if prefix is None else prefix
-    if text is None:
-        return []
-    written = prefix is not None and ONLY_SYMBOLS.fullmatch(text)
-    symbols = list(selfies.split_selfies(text if written else _selfies(text)))
-    ids = {symbol: token for token, symbol in enumerate(vocabulary) if token >= DOT}
-    unknown = dict.fromkeys(symbol for symbol in symbols if symbol not in ids)
-    if unknown:
-        raise ChemscaleError(
-            f"{text}: {', '.join(unknown)} not in the model's vocabulary; use only "
-            f"{', '.join(vocabulary[len(SPECIAL) :])}"
-        )
-    return [ids[symbol] for symbol in symbols]
-
-
-def _selfies(smiles: str) -> str:
-    canonical, reason = canonical_smiles(smiles)
-    if not canonical:
-        raise ChemscaleError(f"{smiles!r}: {reason or 'no atoms'}; expected SMILES such as c1ccccc1")
-    encoded = to_selfies(canonical)
-    if encoded is None:
-        raise ChemscaleError(f"{smiles!r}: not encodable in SELFIES; use another molecule")
-    return encoded
 
 
 def _matching(directory: Path, vocabulary: list[str]) -> Corpus:
@@ -135,13 +102,27 @@ def _table(molecules: list[list[str]], finished: list[bool]) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _quality(table: pd.DataFrame, scaffold: str | None) -> dict[str, float | None]:
-    valid = table.loc[table["valid"], "smiles"].tolist()
-    quality = shares(table) | {"generated_diversity": internal_diversity(valid)}
-    return quality | (scaffold_kept(valid, scaffold) if scaffold else {})
-
-
 def _compared(table: pd.DataFrame, training: pd.DataFrame) -> dict[str, float | None]:
     generated = properties(table.loc[table["valid"], "smiles"].tolist())
-    diversity = {"training_diversity": internal_diversity(training["smiles"].tolist())}
-    return diversity | distances(generated, training)
+    return {"training_diversity": diversity(training["smiles"].tolist()).value} | distances(generated, training)
+
+
+def shares(table: pd.DataFrame) -> dict[str, Estimate]:
+    """Return metrics of generated molecules in a `table` with columns `smiles`, `valid`, `finished` and `novel`.
+
+    * `generated_ended`: ended by the model with [EOS], of all.
+    * `generated_valid`: ended, and decoded to at least one atom that RDKit sanitizes, of all. SELFIES always spell a
+      molecule, so that an end is asked for too.
+    * `generated_unique`: distinct canonical SMILES, of the valid ones.
+    * `generated_novel`: not in the training subset of the model, of the distinct valid ones; None if that is unknown.
+    * `generated_diversity`: IntDiv of the valid ones.
+    """
+    valid = table.loc[table["valid"], "smiles"].tolist()
+    distinct = table[table["valid"]].drop_duplicates("smiles")["novel"]
+    return {
+        "generated_ended": share(table["finished"].sum(), len(table)),
+        "generated_valid": share(len(valid), len(table)),
+        "generated_unique": unique(valid),
+        "generated_novel": Estimate(None) if distinct.isna().any() else share(distinct.sum(), len(distinct)),
+        "generated_diversity": diversity(valid),
+    }
