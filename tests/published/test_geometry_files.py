@@ -83,7 +83,7 @@ def test_a_wrong_flag_is_found_in_every_file(file, flag, tmp_path):
         "energy": {"energy_unit": other_energy},
         "both": {"energy_unit": other_energy, "forces_unit": "eV/angstrom"},
     }[flag]
-    message = "the file says|cannot be" if "SPICE" in file else "cannot be"
+    message = "the file states|inconsistent with the data" if "SPICE" in file else "inconsistent with the data"
     with pytest.raises(ChemscaleError, match=message):
         ingest("real", right | wrong, FORCES / file, tmp_path)
 
