@@ -9,13 +9,14 @@ import yaml
 from chemscale.data.entries import Entry
 from chemscale.data.sources.download import DOWNLOAD
 from chemscale.data.sources.file import FILE
+from chemscale.data.sources.package import PACKAGE
 from chemscale.data.sources.rdkit import RDKIT, RECOMBINED
 from chemscale.data.sources.thermal import THERMAL
 from chemscale.errors import ChemscaleError
 from chemscale.files import sha256, write_json
 from chemscale.typed import broken, check, report, stated, suggestion
 
-SOURCES = {source.name: source for source in (RDKIT, RECOMBINED, FILE, DOWNLOAD, THERMAL)}
+SOURCES = {source.name: source for source in (RDKIT, RECOMBINED, FILE, DOWNLOAD, PACKAGE, THERMAL)}
 
 
 def registry() -> dict[str, dict]:
