@@ -16,7 +16,7 @@ from chemscale.errors import Interrupted
 PANELS = {
     "Data": ["fetch", "encode", "label", "ingest"],
     "Training": ["tune", "train"],
-    "Models": ["generate", "properties", "embed", "export", "minima", "simulate", "evaluate"],
+    "Models": ["generate", "properties", "score", "embed", "export", "minima", "simulate", "evaluate"],
     "Laws": ["fit", "plan"],
     "Studies": ["collect"],
 }
