@@ -61,12 +61,42 @@ def test_settings_of_every_cell_are_in_the_plan(clone):
     assert '"family": "painn"' in output and '"learning_rate": "tuned"' in output and '"recipe": 2' in output
 
 
+def asked_by_cell(output: str) -> dict[str, str]:
+    """Resources that the trainings of chemgpt ask for."""
+    found = re.findall(r"output: \S+/(chemgpt/\S+/\d+/seed\d)/metrics.*?resources: ([^\n]*)", output, re.DOTALL)
+    return dict(found)
+
+
 def test_large_cells_ask_for_more_and_for_a_gpu(clone):
-    output = snakemake(clone, "training", "--dry-run", "--configfile", PAPER)
-    asked = dict(re.findall(r"output: \S+/(chemgpt/\S+/\d+/seed\d)/metrics.*?resources: ([^\n]*)", output, re.DOTALL))
+    asked = asked_by_cell(snakemake(clone, "training", "--dry-run", "--configfile", PAPER))
     small, large = asked["chemgpt/w16/100/seed0"], asked["chemgpt/w2048/9000000/seed0"]
     memory = [int(re.search(r"mem_mb=(\d+)", text)[1]) for text in (small, large)]
     assert memory[1] > 10 * memory[0] and "gpu=1" in large and "gpu=0" in small
+
+
+def test_jobs_go_where_the_site_says_unless_the_command_line_does(clone):
+    site = clone / "profiles" / "slurm" / "site.yaml"
+    site.write_text(
+        "account: chem\ncpu: {partition: std, max_runtime: 120}\ngpu: {partition: a100, max_runtime: 600}\n"
+    )
+    paper = yaml.safe_load((clone / PAPER).read_text())
+    paper["language"]["gpus"] = 2
+    (clone / "two.yaml").write_text(yaml.safe_dump(paper))
+    arguments = ("training", "--dry-run", "--cores", "8", "--profile", "slurm", "--configfile", "two.yaml")
+    output = snakemake(clone, *arguments)
+    asked = asked_by_cell(output)
+    two = sum("gpu=2" in text for text in asked.values())
+    assert output.count("threads: 2") == 1 + two > 1, "encode has two cores, and a training one per rank"
+    small, large = asked["chemgpt/w16/100/seed0"], asked["chemgpt/w2048/9000000/seed0"]
+    assert "slurm_partition=std" in small and "runtime=52," in small
+    assert "slurm_partition=a100" in large and "runtime=600," in large
+    assert all("slurm_account=chem" in text for text in asked.values())
+    defaults = ("--default-resources", "slurm_partition=mine", "slurm_account=mine", "mem_mb=1000")
+    asked = asked_by_cell(snakemake(clone, *arguments, *defaults))
+    assert {tuple(re.findall(r"slurm_\w+=(\w+)", text)) for text in asked.values()} == {("mine", "mine")}
+    site.write_text("gpu: {max_runtime: 1d}\n")
+    output = snakemake(clone, *arguments, check=False)
+    assert "site.yaml: gpu.max_runtime = '1d': expected a whole number" in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the rules ask of the study: paths, cells and resources. No rule is here."""
 
+import functools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ put_commands_on_path()
 REGISTRY = registry()
 try:
     config = complete(config, REGISTRY)
+    SITE = study.read_site(Path(), os.environ)
 except ChemscaleError as error:
     raise WorkflowError(str(error)) from None
 
@@ -120,19 +122,60 @@ def cell_tuning(wildcards):
     return cell_of(wildcards).settings.tuning or []
 
 
-def cell_asks(resource, at_most=math.inf):
-    """Return the function that says how much of a resource a cell asks for."""
-    return lambda wildcards, attempt: min(at_most, study.resources(cell_of(wildcards), attempt)[resource])
+@functools.cache
+def estimated(command, *names):
+    """Return the estimate of a job by its command and the names in its path."""
+    if command == "tune":
+        return study.estimate_sweep(config, *names, SITE)
+    cell = CELLS[names[0]]
+    return (
+        study.estimate(cell, SITE) if command == "train" else study.estimate_use(config, command, cell, DATASETS, SITE)
+    )
 
 
-def sweep_asks(resource):
-    """Return the function that says how much of a resource a sweep of learning rates asks for."""
-    return lambda wildcards, attempt: study.tuning_resources(config, wildcards.arm, wildcards.family, attempt)[resource]
+def asks(estimate_of):
+    """Return the resources of jobs that have an estimate, by name: functions of wildcards and attempt."""
+
+    def asks_for(resource):
+        return lambda wildcards, attempt: study.resources(estimate_of(wildcards), attempt, SITE)[resource]
+
+    return {resource: asks_for(resource) for resource in ("mem_mb", "runtime", "gpu")} | of_site(
+        lambda wildcards: SITE.nodes(estimate_of(wildcards).gpu).partition
+    )
+
+
+def cell_asks(command):
+    """Return the resources of jobs whose command trains or uses a cell."""
+    return asks(lambda wildcards: estimated(command, cell_of(wildcards).name))
+
+
+def sweep_asks():
+    """Return the resources of a sweep of learning rates."""
+    return asks(lambda wildcards: estimated("tune", wildcards.arm, wildcards.family))
+
+
+def on_cpu(mem_mb, runtime):
+    """Return the resources of a rule that has no estimate and no use for a GPU; `mem_mb` is a function of wildcards."""
+    asked = {"mem_mb": lambda wildcards: min(mem_mb(wildcards), SITE.cpu.max_mem_mb or math.inf)}
+    return asked | {"runtime": min(runtime, SITE.cpu.max_runtime)} | of_site(SITE.cpu.partition)
+
+
+def of_site(partition):
+    """Return account and partition of a job where the site names them and the command line does not."""
+    named = {"slurm_account": SITE.account}
+    named |= {"slurm_partition": partition} if SITE.cpu.partition or SITE.gpu.partition else {}
+    given = workflow.resource_settings.default_resources or ()
+    return {resource: value for resource, value in named.items() if value and resource not in given}
+
+
+def ranks(wildcards):
+    """Return the processes of a training, one per GPU: each has a core."""
+    return max(1, estimated("train", cell_of(wildcards).name).gpu)
 
 
 def cell_priority(wildcards):
     """Return the decade of FLOPs of a cell: large cells go first, so that none is left to run alone at the end."""
-    return math.log10(cell_of(wildcards).flops)
+    return math.log10(cell_of(wildcards).work.flops)
 
 
 def sweep_settings(wildcards):

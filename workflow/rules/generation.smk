@@ -21,8 +21,7 @@ rule properties:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=encode_memory,
-        runtime=60,
+        **on_cpu(mem_mb=encode_memory, runtime=60),
     params:
         directory=subpath(input.corpus, parent=True),
     shell:
@@ -52,9 +51,7 @@ rule generate:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cell_asks("mem_mb"),
-        runtime=60,
-        gpu=cell_asks("gpu", at_most=1),
+        **cell_asks("generate"),
     params:
         record=subpath(input.metrics, parent=True),
         corpus=subpath(input.corpus, parent=True),

@@ -21,8 +21,7 @@ rule label:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
+        **on_cpu(mem_mb=lambda wildcards: 4000, runtime=120),
     params:
         entry=dataset_entry,
         directory=subpath(output[0], parent=True),
@@ -72,8 +71,7 @@ rule ingest:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=ingest_memory,
-        runtime=240,
+        **on_cpu(mem_mb=ingest_memory, runtime=240),
     params:
         directory=subpath(input.source, parent=True),
     shell:

@@ -48,8 +48,7 @@ rule encode:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=encode_memory,
-        runtime=240,
+        **on_cpu(mem_mb=encode_memory, runtime=240),
     params:
         directory=subpath(input.source, parent=True),
     shell:

@@ -22,8 +22,7 @@ rule minima:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=60,
+        **on_cpu(mem_mb=lambda wildcards: 2500, runtime=60),
     params:
         directory=subpath(input.store, parent=True),
     shell:
@@ -51,9 +50,7 @@ rule simulate:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cell_asks("mem_mb"),
-        runtime=60,
-        gpu=cell_asks("gpu", at_most=1),
+        **cell_asks("simulate"),
     params:
         record=subpath(input.metrics, parent=True),
         temperature=SIMULATE.get("temperature"),
@@ -85,9 +82,7 @@ rule evaluate:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cell_asks("mem_mb"),
-        runtime=60,
-        gpu=cell_asks("gpu", at_most=1),
+        **cell_asks("evaluate"),
     params:
         record=subpath(input.metrics, parent=True),
         stores=[f"results/data/{name}" for name in EVALUATED_ON],

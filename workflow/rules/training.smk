@@ -19,9 +19,7 @@ rule tune:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=sweep_asks("mem_mb"),
-        runtime=sweep_asks("runtime"),
-        gpu=sweep_asks("gpu"),
+        **sweep_asks(),
     params:
         settings=sweep_settings,
     shell:
@@ -51,11 +49,9 @@ rule train:
     priority: cell_priority
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: ranks
     resources:
-        mem_mb=cell_asks("mem_mb"),
-        runtime=cell_asks("runtime"),
-        gpu=cell_asks("gpu"),
+        **cell_asks("train"),
     params:
         settings=cell_settings,
         record=subpath(output.metrics, parent=True),

@@ -91,7 +91,7 @@ def study(families: dict) -> dict:
 
 def test_a_family_from_outside_is_accepted_documented_sized_built_and_drawn(toy):
     config = study({"toy": {"widths": [8, 16], "depths": [3], "learning_rate": 0.01}})
-    assert {(cell.family, cell.size, cell.parameters) for cell in cells(config)} == {
+    assert {(cell.family, cell.size, cell.work.parameters) for cell in cells(config)} == {
         ("toy", "d3-w8", 3 + 8),
         ("toy", "d3-w16", 3 + 16),
     }

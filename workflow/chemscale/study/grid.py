@@ -1,9 +1,10 @@
-"""From a complete configuration to the table of cells: what each trains, its size and its cost.
+"""From a complete configuration to the table of cells: what each trains, its size and its work.
 
 Nothing here imports torch: Snakemake reads this table at every start, on the head node and in every job.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chemscale.arms import ARMS
 from chemscale.config.cell_settings import CellSettings, SweepSettings
@@ -23,10 +24,13 @@ ATOMS_PER_STRUCTURE = 15
 PAIRS_PER_ATOM = 15
 TOKENS_PER_MOLECULE = 40
 
-CPU_FLOPS = 5e9  # per second on one core, at the small shapes that run there
-GPU_FLOPS = 5e13
-GPU_SECONDS_PER_LAYER = 1e-3  # lower bound of forward, backward and optimiser of one layer, however small it is
-CPU_HOURS = 4  # cells above this go to a GPU
+
+class Work(NamedTuple):
+    """What a training computes, as far as it is known beforehand."""
+
+    parameters: int  # non-embedding
+    flops: float
+    launches: int  # layers run in all its steps: the bound of a small model on a GPU
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,7 @@ class Cell:
     data: int
     seed: int
     settings: CellSettings
-    parameters: int  # non-embedding
-    flops: float  # estimated, of the whole training
-    launches: int  # layers run in all its steps: the bound of a small model on a GPU
+    work: Work  # of the whole training
     gpus: int  # to train on at once, if it needs any
 
     @property
@@ -101,8 +103,8 @@ def _cell(
         "training": options.training,
         "recipe": options.recipe,
     }
-    cost = _cost(family, depth, width, data, options.training)
-    return Cell(arm, family, size, data, seed, CellSettings.model_validate(settings), *cost, options.gpus)
+    work = _work(family, depth, width, data, options.training)
+    return Cell(arm, family, size, data, seed, CellSettings.model_validate(settings), work, options.gpus)
 
 
 def tuning_path(study: str, arm: str, family: str) -> str:
@@ -137,50 +139,30 @@ def tuning_settings(config: dict, arm: str, family: str) -> SweepSettings:
     return SweepSettings.model_validate(settings)
 
 
-def _cost(
+def sweep_work(config: dict, arm: str, family: str) -> Work:
+    """Return the work of all trials of a family's sweep, with the parameters of its largest model."""
+    sweep = tuning_settings(config, arm, family)
+    trials = [sweep.trial(width, 1.0, sweep.training.batch_tokens) for width in sweep.tune.widths]
+    works = [_work(family, sweep.depth, trial.width, trial.data, trial.training) for trial in trials]
+    rates = len(sweep.tune.learning_rates) * len(sweep.tune.batch_tokens or [1])
+    parameters, flops, launches = zip(*works, strict=True)
+    return Work(max(parameters), rates * sum(flops), rates * sum(launches))
+
+
+def _work(
     family: str, depth: int | None, width: int, data: int, training: LanguageTraining | PotentialTraining
-) -> tuple[int, float, int]:
-    """Return non-embedding parameters, estimated training FLOPs, and layers run; evaluations are left out."""
+) -> Work:
+    """Return the work of one training; evaluations are left out."""
     if isinstance(training, LanguageTraining):
         shape = language_family(family).shape(width)
         groups = shape.parameters(VOCABULARY)
         parameters = non_embedding(groups)
         steps = training.steps.budget(data, training.batch_tokens / TOKENS_PER_MOLECULE)
         flops: float = 6 * (parameters + groups["embedding"]) * training.batch_tokens * steps
-        return parameters, flops, shape.layers * steps
+        return Work(parameters, flops, shape.layers * steps)
     layers = depth or 1
     parameters = non_embedding(potential_family(family).parameters(layers, width))
     steps = training.steps.budget(data, training.batch_atoms / ATOMS_PER_STRUCTURE)
     # filters run over pairs, and forces make the step a second derivative
     flops = 12 * parameters * PAIRS_PER_ATOM / 3 * training.batch_atoms * steps
-    return parameters, flops, 4 * layers * steps
-
-
-def tuning_resources(config: dict, arm: str, family: str, attempt: int = 1) -> dict[str, int]:
-    """Return the resources of a family's sweep of learning rates: those of one cell that trains all its trials."""
-    sweep = tuning_settings(config, arm, family)
-    trials = [sweep.trial(width, 1.0, sweep.training.batch_tokens) for width in sweep.tune.widths]
-    costs = [_cost(family, sweep.depth, trial.width, trial.data, trial.training) for trial in trials]
-    rates = len(sweep.tune.learning_rates) * len(sweep.tune.batch_tokens or [1])
-    parameters, flops, launches = (values for values in zip(*costs, strict=True))
-    return _resources(max(parameters), rates * sum(flops), rates * sum(launches), attempt)
-
-
-def resources(cell: Cell, attempt: int = 1) -> dict[str, int]:
-    """Return what a cell asks of a machine: memory in MB, run time in minutes, GPUs. Later attempts ask for more.
-
-    A time limit that is hit is no loss: the next attempt continues from the checkpoint.
-    """
-    return _resources(cell.parameters, cell.flops, cell.launches, attempt, cell.gpus)
-
-
-def _resources(parameters: int, flops: float, launches: int, attempt: int, gpus: int = 1) -> dict[str, int]:
-    cpu_hours = flops / CPU_FLOPS / 3600
-    gpu = gpus if cpu_hours > CPU_HOURS else 0
-    hours = max(flops / GPU_FLOPS / gpus, launches * GPU_SECONDS_PER_LAYER) / 3600 if gpu else cpu_hours
-    memory = 2500 + 4 * 16 * parameters / 1e6  # libraries; weights, gradients, Adam's moments, best weights
-    return {
-        "mem_mb": round(memory * max(1, gpu) * attempt),
-        "runtime": round(min(max(10, 2 * 60 * hours), 24 * 60) * attempt),
-        "gpu": gpu,
-    }
+    return Work(parameters, flops, 4 * layers * steps)
