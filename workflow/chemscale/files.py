@@ -70,8 +70,16 @@ def require_paths(*paths: Path | None) -> None:
             raise ChemscaleError(f"{path}: no such file or folder")
 
 
+def files_of(path: Path | str) -> list[Path]:
+    """Return the file, or all files in the folder and its folders, sorted."""
+    path = Path(path)
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
 def sha256(path: Path | str) -> str:
-    """Return the SHA-256 of the bytes of a file, in hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file's bytes; of a folder, that of the names and digests of its files."""
+    if Path(path).is_dir():
+        return fingerprint({str(file.relative_to(path)): sha256(file) for file in files_of(path)})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

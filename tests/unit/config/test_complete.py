@@ -90,7 +90,7 @@ def test_all_problems_of_a_study_and_its_datasets_are_named_at_once(config):
     config["potential"]["training"] = {"cutof": 5.0, "clip": -1}
     config["potential"]["families"]["painnn"] = {"widths": [8]}
     config["datasets"] = {"own": LABELLED}
-    missing = ("unseen_molecules", "validation", "test", "format", "energy", "forces", "energy_unit", "forces_unit")
+    missing = ("unseen_molecules", "validation", "test", "format", "energy", "forces")
     lines = problems(config)
     assert lines[:4] == [
         "language.data = 'many': expected a list (sizes of the training subsets, rising; each contains the smaller "

@@ -25,7 +25,7 @@ def test_shipped_studies_and_the_registry_obey_the_schema(checkout):
     wrong = {"study": "x", "langauge": {}, "datasets": {"mine": {"arm": "potential", "source": "file", "path": "a.h5"}}}
     found = {error.message for error in validator.iter_errors(wrong)}
     assert any("langauge" in message for message in found)
-    assert {f"'{key}' is a required property" for key in ("format", "energy", "forces_unit", "method")} <= found
+    assert {f"'{key}' is a required property" for key in ("format", "energy", "forces", "method")} <= found
 
 
 def test_every_key_has_a_meaning():

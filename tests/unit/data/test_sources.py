@@ -17,6 +17,7 @@ from chemscale.files import read_json, sha256
 from chemscale.geometries.charge_spin import SPIN
 from chemscale.geometries.formats import FORMATS, Format
 from chemscale.geometries.labels import DISPLACEMENTS
+from chemscale.geometries.unit_checks import RANGES
 from chemscale.geometries.units import DEFAULTS, FLAGS
 from chemscale.molecules.embedded import FILES as RDKIT_FILES
 from chemscale.molecules.embedded import embedded_molecules
@@ -184,12 +185,15 @@ LABELS = {"format": "ani1x", "energy": "E", "forces": "F", "energy_unit": "eV", 
 
 
 @pytest.mark.parametrize("source", ["file", "download"])
-def test_labelled_geometries_need_format_names_and_units(source):
+def test_labelled_geometries_need_a_format_and_names(source):
     entry = LABELLED | {"source": source, "url": "https://a.b/c.h5"}
     del entry["url" if source == "file" else "path"]
-    assert [line.split(";")[0] for line in check_entry(entry, "mine")[1]] == [f"mine.{key}: missing" for key in LABELS]
+    missing = [line.split(";")[0] for line in check_entry(entry, "mine")[1]]
+    assert missing == [f"mine.{key}: missing" for key in ("format", "energy", "forces")]
     typed, problems = check_entry(entry | LABELS)
-    assert not problems and (typed.length_unit, typed.forces_are, typed.spin_is) == ("angstrom", "forces", "unpaired")
+    assert not problems and (typed.length_unit, typed.forces_are, typed.spin_is) == (None, "forces", "unpaired")
+    (line,) = check_entry(entry | LABELS | {"missing_charge": 0}, "mine")[1]
+    assert line.startswith("mine.missing_charge = 0: has no meaning without charge")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ def test_labelled_geometries_need_format_names_and_units(source):
             "eV",
             "expected one of eV/angstrom, hartree/angstrom, hartree/bohr, kcal/mol/angstrom, kJ/mol/ang",
         ),
-        ("length_unit", "nm", "expected one of angstrom, bohr"),
+        ("length_unit", "mile", "expected one of angstrom, bohr, nm"),
         ("forces_are", "minus", "expected one of forces, gradient"),
         ("spin_is", "half", "expected one of unpaired, multiplicity"),
     ],
@@ -215,8 +219,11 @@ def test_unknown_formats_and_units_name_the_known_ones(key, value, advice):
 def test_units_are_those_that_ingest_converts():
     fields = GeometryFileEntry.model_fields
     for name, known in {**FLAGS, "spin_is": SPIN}.items():
-        assert get_args(fields[name].annotation) == tuple(known)
-    assert {name: fields[name].default for name in DEFAULTS} == DEFAULTS
+        choice, *optional = get_args(fields[name].annotation)
+        assert (get_args(choice) if optional == [type(None)] else (choice, *optional)) == tuple(known)
+    assert {name: fields[name].default or "angstrom" for name in DEFAULTS} == DEFAULTS
+    (checks,) = get_args(fields["skip_unit_checks"].annotation)
+    assert get_args(checks) == tuple(RANGES)
     assert get_args(ThermalGeometries.model_fields["displacement"].annotation) == tuple(DISPLACEMENTS)
     assert set(FILES) == set(RDKIT_FILES)
 
@@ -268,10 +275,8 @@ def test_a_kind_of_source_is_one_model_and_one_function(tmp_path, monkeypatch):
 def test_a_geometry_format_is_one_reader_and_one_record(monkeypatch):
     record = Format("xyzzy", "chemscale.geometries.formats.xyzzy:read", "lines", "the file", needs=("charge",))
     monkeypatch.setitem(FORMATS, "xyzzy", record)
-    assert check_entry(LABELLED | LABELS | {"format": "xyzzy"})[1] == [
-        "charge: missing; add it (what the file calls the total charges, one for all or for each geometry (asedb: "
-        "`charge` is the sum of initial charges); left out, all are neutral)"
-    ]
+    (line,) = check_entry(LABELLED | LABELS | {"format": "xyzzy"})[1]
+    assert line.startswith("charge: missing; add it (what the file calls the charges: one total")
     assert not check_entry(LABELLED | LABELS | {"format": "xyzzy", "charge": "Q"})[1]
 
 

@@ -98,8 +98,8 @@ def test_charge_and_spin_of_every_structure_are_kept(write, tmp_path):
 def test_an_archive_has_a_charge_for_all_or_one_for_each(tmp_path):
     z, x, e, f = springs("CH4", 30)
     arrays = {"z": z, "R": x, "E": e, "F": f}
-    np.savez(tmp_path / "all.npz", **arrays, q=-1)
-    np.savez(tmp_path / "each.npz", **arrays, q=np.full((30, 1), -1))
+    np.savez(tmp_path / "all.npz", **arrays, q=-2)
+    np.savez(tmp_path / "each.npz", **arrays, q=np.full((30, 1), -2))
     np.savez(tmp_path / "wrong.npz", **arrays, q=np.full(29, -1))
     with tarfile.open(tmp_path / "all.tar", "w") as tar:
         tar.add(tmp_path / "all.npz", "all.npz")
@@ -108,7 +108,7 @@ def test_an_archive_has_a_charge_for_all_or_one_for_each(tmp_path):
     made = [ingest("md", entry, tmp_path / name, tmp_path / "store") for name in ("all.npz", "each.npz", "all.tar")]
     assert len({header["fingerprint"] for header in made}) == 1
     assert made[0]["structures_with_charge"] == 30 and made[0]["structures_with_unpaired"] == 0
-    with pytest.raises(ChemscaleError, match=r"wrong\.npz/q: 29 numbers; expected 30, one per structure, or 1 for all"):
+    with pytest.raises(ChemscaleError, match=r"wrong\.npz/q: shape .29,.; expected 30, one per structure"):
         ingest("md", entry, tmp_path / "wrong.npz", tmp_path / "store")
     with pytest.raises(ChemscaleError, match="charge = 'p': not found; choose one of z, R, E, F, q"):
         ingest("md", entry | {"charge": "p"}, tmp_path / "all.npz", tmp_path / "store")
@@ -167,11 +167,11 @@ def test_simulations_start_from_neutral_molecules_alone(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"spin_is": "unpaired"}, r"frame 0: 1 of 10 electrons cannot be unpaired; try spin_is: multiplicity"),
-        ({"charge": None}, r"frame 0: 1 of 10 electrons cannot be unpaired; .* or name the charges in `charge`"),
-        ({"charge": "total"}, r"frame 0: charge = 'total': not found; choose one of .*q, multiplicity"),
-        ({"charge": "name"}, r"frame 0/name: not a number; charge must name the total charge"),
-        ({"charge": "energy"}, r"frame 0: charge = -1\d+\.?\d*: must be an integer"),
+        ({"spin_is": "unpaired"}, r"frame 1: 1 of 10 electrons cannot be unpaired; try spin_is: multiplicity"),
+        ({"charge": None}, r"frame 2: q = 1: .* would make this molecule neutral; add `charge: q` to it"),
+        ({"charge": "total"}, r"frame 1: charge = 'total': not found; choose one of .*q, multiplicity"),
+        ({"charge": "name"}, r"frame 1/name: not a number; name totals of structures"),
+        ({"charge": "energy"}, r"frame 1 .energy.: charge = -1\d+\.?\d*: must be an integer"),
     ],
 )
 def test_charges_and_spins_that_cannot_be(tmp_path, change, said):
@@ -184,7 +184,7 @@ def test_charges_and_spins_that_cannot_be(tmp_path, change, said):
 def test_a_charge_that_the_entry_does_not_name_is_no_neutral_molecule(tmp_path):
     path, own = asedb_of_ions(tmp_path / "file")
     del own["charge"], own["spin"], own["spin_is"]
-    with pytest.raises(ChemscaleError, match="row 2: charge = 1: the entry would make the molecule neutral"):
+    with pytest.raises(ChemscaleError, match="row 2: initial_charges = 1: the entry would make this molecule neutral"):
         ingest("ions", ENTRY | own, path, tmp_path / "store")
     path, own = asedb(tmp_path / "neutral")
     assert ingest("mine", ENTRY | own, path, tmp_path / "store")["structures"]["total"] == 60
@@ -243,3 +243,114 @@ def test_spookynet_learns_what_a_charge_costs_and_ase_gets_it(
     )
     with pytest.raises(ChemscaleError, match="charge = 1: the potential was trained on neutral closed-shell molecules"):
         atoms.get_potential_energy()
+
+
+def frame(of="H2O", **info):
+    z, x, e, f = springs(of, 1)
+    atoms = ase.Atoms(z, x[0] + 0.01, info=info)
+    atoms.calc = SinglePointCalculator(atoms, energy=e[0], forces=f[0])
+    return atoms
+
+
+def initial_charges(atoms):
+    atoms.set_initial_charges([1] + [0] * (len(atoms) - 1))
+
+
+def initial_moments(atoms):
+    atoms.set_initial_magnetic_moments([1, -1] + [0] * (len(atoms) - 2))
+
+
+SHOWN = {
+    "total_charge": (1, "charged"),
+    "Charge": (-1, "charged"),
+    "net_charge": ("+1", "charged"),
+    "q": (2.0, "charged"),
+    "spin": (3, "open shell"),
+    "multiplicity": (3, "open shell"),
+    "spin_multiplicity": ("3", "open shell"),
+    "unpaired_electrons": (2, "open shell"),
+    "total_magmom": (2.0, "open shell"),
+    "smiles": ("[OH3+]", "charged"),
+    "name": ("[OH2+]", "charged"),
+}
+
+
+FRAMES = [("extxyz", key) for key in (*SHOWN, initial_charges, initial_moments)]
+FRAMES += [(container, key) for container in ("traj", "asedb") for key in ("total_charge", "spin", initial_charges)]
+
+
+@pytest.mark.parametrize(("container", "key"), FRAMES)
+def test_a_charge_or_open_shell_that_a_frame_shows_is_refused_or_dropped(tmp_path, container, key):
+    everything = list(frames())
+    atoms = frame() if callable(key) else frame(**{key: SHOWN[key][0]})
+    if callable(key):
+        key(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+    path = tmp_path / {"extxyz": "a.xyz", "traj": "a.traj", "asedb": "a.db"}[container]
+    if container == "asedb":
+        with ase.db.connect(path) as database:
+            for own in [*everything, atoms]:
+                database.write(own, data=own.info)
+    else:
+        ase.io.write(path, [*everything, atoms], format=container)
+    entry = ENTRY | extxyz(tmp_path / "x")[1] | {"format": container}
+    kind = "row" if container == "asedb" else "frame"
+    with pytest.raises(
+        ChemscaleError, match=rf"{kind} 61: .* the entry would make this molecule (neutral|a closed shell)"
+    ):
+        ingest("ions", entry, path, tmp_path / "store")
+    header = ingest("ions", entry | {"ions_and_radicals": "drop"}, path, tmp_path / "store")
+    reason = SHOWN[key][1] if key in SHOWN else "charged" if key is initial_charges else "open shell"
+    assert header["structures"]["total"] == 60 and header["dropped"] == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("info", "charged"),
+    [({"charge": 0, "spin": 1}, False), ({"charge": None}, False), ({"charge": "0"}, False), ({"charge": "+1"}, True)],
+)
+def test_ways_to_write_a_neutral_molecule(tmp_path, info, charged):
+    path = tmp_path / "a.traj"
+    ase.io.write(path, [*frames(), frame(**info)])
+    entry = ENTRY | extxyz(tmp_path / "x")[1] | {"format": "traj", "ions_and_radicals": "drop"}
+    assert ingest("ions", entry, path, tmp_path / "store")["dropped"] == ({"charged": 1} if charged else {})
+
+
+def test_an_odd_number_of_electrons_is_no_closed_shell(tmp_path):
+    z, x, e, f = springs("CH4", 30)
+    np.savez(tmp_path / "ions.npz", z=z, R=x, E=e, F=f, q=np.repeat([0, 1], 15))
+    entry = ENTRY | {"format": "npz", "energy": "E", "forces": "F", "charge": "q", "unseen_molecules": 0}
+    entry |= {"energy_unit": "eV", "forces_unit": "eV/angstrom"}
+    message = "geometry 16: number of electrons = 9: .* a closed shell; name its spin in `spin`, or `ions_and_radicals"
+    with pytest.raises(ChemscaleError, match=message):
+        ingest("ions", entry, tmp_path / "ions.npz", tmp_path / "store")
+    header = ingest("ions", entry | {"ions_and_radicals": "drop"}, tmp_path / "ions.npz", tmp_path / "store")
+    assert header["dropped"] == {"open shell": 15} and header["structures_with_charge"] == 0
+
+
+@pytest.mark.parametrize("key", ["smiles", "partial_charges"])
+def test_charges_of_smiles_and_sums_over_atoms(tmp_path, key):
+    z, x, e, f = springs("H2O", 30)
+    path = tmp_path / "ions.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("water")
+        group["atomic_numbers"], group["coordinates"], group["e"], group["f"] = z, x, e, f
+        if key == "smiles":
+            group["smiles"] = np.array([b"O", b"[OH2+2]"] * 15)
+        group["partial_charges"] = np.full((30, 3, 1), 2 / 3) * (np.arange(30) % 2)[:, None, None]
+    entry = ENTRY | {"energy_unit": "eV", "forces_unit": "eV/angstrom", "unseen_molecules": 0, "charge": key}
+    if key == "smiles":
+        with pytest.raises(ChemscaleError, match=r"smiles = 2: .* a closed shell; add `spin: smiles` to it"):
+            ingest("ions", entry, path, tmp_path / "store")
+        entry |= {"spin": "smiles"}
+    header = ingest("ions", entry, path, tmp_path / "store")
+    assert header["structures_with_charge"] == 15
+    assert set(open_geometries(tmp_path / "store").charge) == {0, 2}
+
+
+def test_a_charge_that_some_frames_lack_can_mean_neutral(tmp_path):
+    ase.io.write(tmp_path / "a.xyz", [*frames(), frame("CH4", q=-2)], format="extxyz")
+    entry = ENTRY | extxyz(tmp_path / "x")[1] | {"charge": "q"}
+    with pytest.raises(ChemscaleError, match="frame 1: charge = 'q': not found; choose one of"):
+        ingest("ions", entry, tmp_path / "a.xyz", tmp_path / "store")
+    header = ingest("ions", entry | {"missing_charge": 0}, tmp_path / "a.xyz", tmp_path / "store")
+    assert header["structures_with_charge"] == 1 and header["structures"]["total"] == 61

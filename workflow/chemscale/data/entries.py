@@ -11,6 +11,12 @@ from chemscale.geometries.formats import FORMATS
 from chemscale.typed import Count, Keys, Name, OneOf, Share, key
 
 Natural = Annotated[int, Field(ge=0)]
+# the names in chemscale.geometries.units
+LengthUnit = Literal["angstrom", "bohr", "nm"]
+EnergyUnit = Literal["eV", "hartree", "kcal/mol", "kJ/mol"]
+ForcesUnit = Literal[
+    "eV/angstrom", "hartree/angstrom", "hartree/bohr", "kcal/mol/angstrom", "kJ/mol/angstrom", "kJ/mol/nm"
+]
 
 
 class Entry(Keys):
@@ -124,19 +130,35 @@ class GeometryFileEntry(GeometryEntry):
     format: Annotated[str, OneOf(lambda: FORMATS)] = key("layout of the file, see the table of formats")
     energy: str = key("what the file calls the energies")
     forces: str = key("what the file calls the forces")
-    energy_unit: Literal["eV", "hartree", "kcal/mol", "kJ/mol"] = key("unit of the energies in the file")
-    forces_unit: Literal["eV/angstrom", "hartree/angstrom", "hartree/bohr", "kcal/mol/angstrom", "kJ/mol/angstrom"] = (
-        key("unit of the forces in the file")
+    positions: str | None = key("what the file calls the positions, if not as the format does", None)
+    numbers: str | None = key("what the file calls the atomic numbers or symbols, if not as the format does", None)
+    molecule: str | None = key("what the file calls the molecules; left out, as the table of formats says", None)
+    energy_unit: EnergyUnit | None = key("unit of the energies in the file; needed unless the file states it", None)
+    forces_unit: ForcesUnit | None = key("unit of the forces in the file; needed unless the file states it", None)
+    length_unit: LengthUnit | None = key(
+        "unit of the positions in the file; left out, what the file states, else angstrom", None
     )
-    length_unit: Literal["angstrom", "bohr"] = key("unit of the positions in the file", "angstrom")
     forces_are: Literal["forces", "gradient"] = key("sign: forces, or the gradient of the energy", "forces")
     charge: str | None = key(
-        "what the file calls the total charges, one for all or for each geometry (asedb: `charge` is the sum of "
-        "initial charges); left out, all are neutral",
+        "what the file calls the charges: one total for all or for each geometry, or numbers per atom, which are "
+        "summed; smiles = the formal charge of the SMILES; left out, all are neutral",
         None,
     )
-    spin: str | None = key("what the file calls the spins; left out, all are closed shells", None)
+    missing_charge: int | None = key("charge of geometries for which the file has none; left out, an error", None)
+    spin: str | None = key(
+        "what the file calls the spins; smiles = the radical electrons of the SMILES; left out, all are closed shells",
+        None,
+    )
     spin_is: Literal["unpaired", "multiplicity"] = key("what spins count: unpaired electrons, or one more", "unpaired")
+    ions_and_radicals: Literal["refuse", "drop"] = key(
+        "what to do with a geometry whose charge or open shell the file shows but `charge` or `spin` do not take: "
+        "refuse the file, or leave it out and count it",
+        "refuse",
+    )
+    ignore_cell: bool = key("whether to read molecules in a periodic box as isolated ones", False)
+    skip_unit_checks: list[Literal["work", "stiffness", "distance", "total", "valence"]] = key(
+        "unit checks that err for this file (docs/units.md); recorded with the dataset", []
+    )
 
     @classmethod
     def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -146,6 +168,8 @@ class GeometryFileEntry(GeometryEntry):
         for name in record.needs if record else ():
             if name not in entry:
                 yield name, cls.missing(name)
+        if "missing_charge" in entry and "charge" not in entry:
+            yield "missing_charge", "has no meaning without charge; name the charges in `charge`, or leave it out"
 
 
 @dataclass(frozen=True)

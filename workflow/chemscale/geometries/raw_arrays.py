@@ -31,6 +31,7 @@ class Block(NamedTuple):
     group: np.ndarray  # (K,) molecule: its place in the list of names
     charge: np.ndarray | None = None  # (K,), elementary charges; None: neutral
     unpaired: np.ndarray | None = None  # (K,), unpaired electrons; None: closed shell
+    index: np.ndarray | None = None  # (K,), numbers of the geometries in their source, for failures; None: from 0
 
 
 def write_raw_arrays(directory: Path, blocks: Iterable[Block], groups: list[str], failures: list[dict]) -> None:
@@ -40,9 +41,10 @@ def write_raw_arrays(directory: Path, blocks: Iterable[Block], groups: list[str]
         for block in blocks:
             positions = np.asarray(block.positions, np.float32)
             closest = closest_atoms(positions)
+            index = np.arange(len(positions)) if block.index is None else block.index
             for k in np.flatnonzero(closest < MIN_DISTANCE):
                 reason = f"atoms closer than {MIN_DISTANCE} Å"
-                failures.append(failure(int(block.group[k]), groups, int(k), reason))
+                failures.append(failure(int(block.group[k]), groups, int(index[k]), reason))
             good = closest >= MIN_DISTANCE
             zeros = np.zeros(len(positions), np.int8)
             charge, unpaired = (zeros if n is None else np.asarray(n) for n in (block.charge, block.unpaired))

@@ -5,6 +5,7 @@ from ase.data import chemical_symbols
 
 from chemscale.geometries.charge_spin import ELECTRONS
 from chemscale.geometries.store import flat_index
+from chemscale.geometries.unit_checks import describe_verdict
 from chemscale.geometries.unit_ratios import unit_ratios
 
 CHUNK_STRUCTURES = 20_000  # looked at together, which bounds the memory
@@ -60,6 +61,9 @@ def as_text(name: str, report: dict) -> str:
         _line("closest atoms of a structure", report["closest_atoms"], "Å"),
         f"not computed {report['not_computed']:,}, duplicates dropped {report['duplicates']:,}",
         "refused: " + (", ".join(f"{count:,} × {reason}" for reason, count in refused.items()) or "none"),
+        "left out by the entry or for lack of labels: "
+        + (", ".join(f"{count:,} × {reason}" for reason, count in report.get("dropped", {}).items()) or "none"),
+        f"splits: {report['audit']['statement']}",
         f"energy differences over work of the forces: {_number(ratios['work'])} (expected 1; correlation "
         f"{_number(ratios['correlation'])} over {ratios['pairs']:,} near pairs)",
         f"stiffness of C–H bonds over that of infrared spectra: {_number(ratios['stiffness'])} (expected 1; "
@@ -68,6 +72,8 @@ def as_text(name: str, report: dict) -> str:
         f"energies over those of free atoms: {_number(ratios['total'])} all-electron, {_number(ratios['valence'])} of "
         "GFN2-xTB",
     ]
+    if "unit_checks" in report:
+        lines.append(f"units: {describe_verdict(report['unit_checks'])}")
     if report["remade"]:
         lines.append(
             f"{report['remade']['structures']} structures labelled again: energies differ by up to "

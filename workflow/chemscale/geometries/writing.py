@@ -4,8 +4,9 @@ Blocks are appended to raw arrays on disk as they come. When all are there, the 
 their molecules, and the raw arrays are copied in that order, some thousand structures at a time.
 """
 
+import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from chemscale.files import atomic, fingerprint, sha256, write_json
 from chemscale.geometries.charge_spin import ELECTRONS, ENTRY_KEYS
 from chemscale.geometries.raw_arrays import Block, open_raw_arrays, write_raw_arrays
 from chemscale.geometries.report import as_text, describe
-from chemscale.geometries.splits import assign_splits
+from chemscale.geometries.splits import assign_splits, audit, require_equal_labels
 from chemscale.geometries.store import ARRAYS, flat_index
+from chemscale.geometries.unit_checks import check_units, describe_verdict, require_consistent
 from chemscale.molecules.identity import first_occurrences
 
+LOG = logging.getLogger(__name__)
 FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]
 CHUNK_STRUCTURES = 20_000  # copied together
 
@@ -33,14 +36,13 @@ def write_store(
     groups: list[str],
     failures: list[dict],
     facts: dict,
-    check: Callable[[dict], None] | None = None,
 ) -> dict:
     """Split, order and write structures; return the header, which is written last (`geometries.json`).
 
     `groups` are the names (SMILES or formula) of the molecules, `failures` what could not be labelled, `facts` more for
     the header; all three may grow while `blocks` are drawn. Structures with overlapping atoms are failures too, and of
     equal ones the first is kept. `assign_splits` describes the splits. `sanity.json` and `sanity.txt` describe the
-    structures; `check` is called with that report before there is a store, and may raise.
+    structures. Where `facts` have the `file_units` that an entry declares, they are checked before there is a store.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -54,17 +56,24 @@ def write_store(
         total = len(raw["energy"])
         lost = _require_few_failures(directory, name, entry, failures, total)
         first = first_occurrences(raw["digest"].view(np.uint64).reshape(-1, 2))
+        require_equal_labels(name, raw, first)
         rows = np.flatnonzero(first == np.arange(total))  # (S,); equal structures in two splits would leak
         order, counts = assign_splits(name, entry, raw["group"][rows])
         report = describe(raw, rows, facts.get("method")) | {
             "not_computed": facts.get("not_computed", 0),
             "duplicates": total - len(rows),
             "refused": _by_reason(failures),
+            "audit": audit(groups, raw, rows[order], counts),
         }
+        units = facts.get("file_units")
+        if units:
+            report |= {"dropped": facts["dropped"], "unit_checks": check_units(report["consistency"], units, entry)}
         write_json(directory / "sanity.json", report)
         (directory / "sanity.txt").write_text(as_text(name, report))
-        if check:
-            check(report)
+        if units:
+            require_consistent(f"{name}: {facts['source']}", report["consistency"], units, report["unit_checks"])
+            if report["unit_checks"]["unverified"] or report["unit_checks"]["skipped"]:
+                LOG.warning("%s: units %s (docs/units.md)", name, describe_verdict(report["unit_checks"]))
         kept = {key: raw[key][rows[order]] for key in ELECTRONS} if set(ENTRY_KEYS) & set(entry) else {}
         _write_arrays(directory, raw, rows[order], kept)
     finally:
@@ -84,6 +93,8 @@ def write_store(
         "force_max": report["force_max"],
         "failures": {"geometries": lost, "share": lost / (total + lost)},
         "duplicates": report["duplicates"],
+        "audit": report["audit"],
+        **({"unit_checks": report["unit_checks"]} if units else {}),
         **{f"structures_with_{key}": int(np.count_nonzero(values)) for key, values in kept.items()},
         **facts,
         "sha256": hashes,

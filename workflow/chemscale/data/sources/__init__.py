@@ -13,7 +13,7 @@ from chemscale.data.sources.package import PACKAGE
 from chemscale.data.sources.rdkit import RDKIT, RECOMBINED
 from chemscale.data.sources.thermal import THERMAL
 from chemscale.errors import ChemscaleError
-from chemscale.files import sha256, write_json
+from chemscale.files import files_of, sha256, write_json
 from chemscale.typed import broken, check, report, stated, suggestion
 
 SOURCES = {source.name: source for source in (RDKIT, RECOMBINED, FILE, DOWNLOAD, PACKAGE, THERMAL)}
@@ -71,7 +71,7 @@ def fetch(name: str, entry: dict, directory: Path | str) -> dict:
         "name": name,
         "entry": entry,
         "file": path.name if path.parent == directory else str(path),
-        "bytes": path.stat().st_size,
+        "bytes": sum(file.stat().st_size for file in files_of(path)),
         "sha256": sha256(path),
     }
     write_json(directory / "source.json", record)

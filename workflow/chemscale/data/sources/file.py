@@ -18,13 +18,13 @@ class MoleculeFile(FileKeys, MoleculeFileEntry):
 
 
 class GeometryFile(FileKeys, GeometryFileEntry):
-    """Labelled geometries in a file of your own."""
+    """Labelled geometries in a file of your own, or in all files of a folder."""
 
 
 def fetch(name: str, entry: FileKeys, directory: Path) -> Path:
     """Return the absolute path of the file; raise ChemscaleError if there is none."""
     path = Path(entry.path).expanduser().absolute()
-    if not path.is_file():
+    if not (path.is_file() or (path.is_dir() and isinstance(entry, GeometryFile))):
         raise ChemscaleError(f"{name}.path = {entry.path!r}: no such file ({path}); correct the path")
     return path
 

@@ -22,15 +22,20 @@ class Format:
     reader: str
     layout: str  # of the file
     molecule: str  # what structures of one molecule have in common
+    suffixes: tuple[str, ...] = ()  # of the files that are read where the path is a folder
     needs: tuple[str, ...] = ()  # keys of the entry beyond those that every format needs
 
     def read(self, path: Path, entry: dict) -> "Iterator[Labelled]":
-        """Yield the blocks of a file."""
+        """Yield the blocks of a file, or of all files of the format in a folder."""
         module, function = self.reader.split(":")
-        return getattr(import_module(module), function)(path, entry)
+        read = getattr(import_module(module), function)
+        files = [file for suffix in self.suffixes for file in path.rglob(f"*{suffix}")] if path.is_dir() else []
+        for file in sorted(files) or [path]:
+            yield from read(file, entry)
 
 
 _HERE = "chemscale.geometries.formats"
+_HDF5 = (".h5", ".hdf5", ".hdf")
 _NAMED = "`smiles` or `name` of the {}, else the formula"
 
 FORMATS = {
@@ -41,42 +46,69 @@ FORMATS = {
             f"{_HERE}.hdf5:read_ani1x",
             "HDF5: groups with `atomic_numbers` and `coordinates`",
             "the `smiles` of a geometry, else the group",
+            _HDF5,
         ),
         Format(
             "ani2x",
             f"{_HERE}.hdf5:read_ani2x",
             "HDF5: groups by number of atoms, with `species` of each geometry and `coordinates`",
-            "the formula",
+            "`smiles`, else the formula",
+            _HDF5,
         ),
         Format(
             "comp6",
             f"{_HERE}.hdf5:read_comp6",
             "HDF5: groups within groups, with `species` (symbols) and `coordinates`",
             "the group",
+            _HDF5,
         ),
         Format(
             "spice",
             f"{_HERE}.hdf5:read_spice",
             "HDF5: groups with `atomic_numbers`, `conformations` and `smiles`",
             "the SMILES without atom maps",
+            _HDF5,
+        ),
+        Format(
+            "hdf5",
+            f"{_HERE}.hdf5:read_hdf5",
+            "HDF5 of any nesting, or none, with the common names of positions and atomic numbers or those of the entry",
+            "`smiles`, else the group (of one geometry: its parent), else the formula",
+            _HDF5,
         ),
         Format(
             "npz",
             f"{_HERE}.npz:read_npz",
-            "NumPy archive of one molecule (MD17, rMD17): `nuclear_charges` or `z`, `coords` or `R`; a tar of such",
-            "the archive",
+            "NumPy archive (MD17, sGDML): `nuclear_charges` or `z`, `coords` or `R`; a tar of such; a folder of .npy",
+            "`smiles`, else the archive",
+            (".npz",),
+        ),
+        Format(
+            "deepmd",
+            f"{_HERE}.deepmd:read_deepmd",
+            "folder of DeePMD-kit with `type.raw`, `type_map.raw` and sets of .npy, or a folder of such",
+            "the folder",
         ),
         Format(
             "extxyz",
             f"{_HERE}.frames:read_extxyz",
             "extended XYZ: energies in the comment line, forces in columns",
             _NAMED.format("comment line"),
+            (".xyz", ".extxyz"),
+        ),
+        Format(
+            "traj",
+            f"{_HERE}.frames:read_traj",
+            "trajectory of ASE",
+            _NAMED.format("`info`"),
+            (".traj",),
         ),
         Format(
             "asedb",
             f"{_HERE}.frames:read_asedb",
             "database of ASE or schnetpack: labels among ASE's own, the key-value pairs or the data",
             _NAMED.format("key-value pairs"),
+            (".db", ".json"),
         ),
     )
 }

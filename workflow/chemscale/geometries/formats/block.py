@@ -1,14 +1,18 @@
-"""The block that every reader yields, and the checks of shape and element that every format needs."""
+"""The block that every reader yields, and what all readers need: elements, numbers as text, names, places."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.charge_spin import parse_numbers
+from chemscale.geometries.units import parse_unit
 
 BLOCK_ATOMS = 200_000  # atoms of the structures of one block: some 20 MB
+NUMBER_AND_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(\S.*?)?\s*", re.IGNORECASE)
 
 
 class Labelled(NamedTuple):
@@ -18,42 +22,105 @@ class Labelled(NamedTuple):
     positions: np.ndarray  # (K, A, 3)
     energy: np.ndarray  # (K,), NaN where not computed
     forces: np.ndarray  # (K, A, 3), NaN where not computed
-    groups: list[str]  # (K,) names that tell molecules apart: SMILES or formula
+    names: Sequence[str]  # (K,) that tell molecules apart: SMILES, formula or place in the file
     where: str  # place in the file, for messages
-    charge_spin: dict[str, np.ndarray] = {}  # noqa: RUF012, never changed; of `read_charge_spin`
+    index: np.ndarray  # (K,), the number of each geometry there, from 1
+    kind: str = "geometry"  # what is numbered
+    stated: Mapping[str, np.ndarray] = {}  # `totals` (K,) by the file's names
+    units: Mapping[str, str] = {}  # what the file states, by flag
+
+    def take(self, rows: np.ndarray) -> "Labelled":
+        """Return the geometries `rows` of the block."""
+        return self._replace(
+            positions=self.positions[rows],
+            energy=self.energy[rows],
+            forces=self.forces[rows],
+            names=[self.names[k] for k in rows],
+            index=self.index[rows],
+            stated={key: values[rows] for key, values in self.stated.items()},
+        )
+
+    def place(self, k: int) -> str:
+        """Return the place of geometry `k` in the file."""
+        return f"{self.where}: {self.kind} {self.index[k]}"
 
 
 def slices(structures: int, atoms: int) -> Iterator[slice]:
     """Yield slices of `structures` of `atoms` each, one per block."""
     step = max(1, BLOCK_ATOMS // max(1, atoms))
-    return (slice(first, first + step) for first in range(0, structures, step))
+    return (slice(first, min(first + step, structures)) for first in range(0, structures, step))
 
 
-def require_shapes(where: str, shapes: list[tuple[str, tuple, tuple]]) -> None:
-    """Raise ChemscaleError for the first array, of (name, shape found, shape expected), that has another shape."""
-    for key, found, expected in shapes:
-        if tuple(found) != tuple(expected):
-            raise ChemscaleError(f"{where}/{key}: shape {tuple(found)}; expected {tuple(expected)}")
+def elements(where: str, values: Any) -> np.ndarray:
+    """Return atomic numbers (uint8) of numbers or of symbols such as b'Cl', 0 where a place is empty.
 
-
-def elements(where: str, values: np.ndarray) -> np.ndarray:
-    """Return atomic numbers (uint8) of numbers or of symbols such as b'Cl'; raise ChemscaleError for other values."""
+    Raises ChemscaleError for other values.
+    """
     values = np.asarray(values)
     if values.dtype.kind in "SUO":
-        symbols = [value.decode() if isinstance(value, bytes) else str(value) for value in values.ravel()]
-        unknown = sorted(set(symbols) - set(atomic_numbers) | ({"X"} & set(symbols)))
-        if unknown:
-            raise ChemscaleError(f"{where}: {unknown[0]!r} is not a chemical element; expected symbols such as Cl")
-        values = np.reshape([atomic_numbers[symbol] for symbol in symbols], values.shape)
-    wrong = values[(values < 1) | (values >= len(chemical_symbols)) | (values != np.round(values))]
+        texts = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values.ravel()]
+        symbols = [text.strip(" \0") for text in texts]
+        if all(symbol.isdigit() or not symbol for symbol in symbols):
+            values = np.reshape([int(symbol or 0) for symbol in symbols], values.shape)
+        else:
+            unknown = sorted(set(symbols) - set(atomic_numbers) - {""})
+            if unknown:
+                raise ChemscaleError(f"{where}: {unknown[0]!r} is not a chemical element; expected symbols such as Cl")
+            values = np.reshape([atomic_numbers[symbol or "X"] for symbol in symbols], values.shape)
+    if values.dtype.kind not in "iufb":
+        raise ChemscaleError(
+            f"{where}: {values.dtype} are not atomic numbers; expected 1 to {len(chemical_symbols) - 1}"
+        )
+    wrong = values[~((values >= -1) & (values < len(chemical_symbols)) & (values == np.round(values)))]
     if wrong.size:
         raise ChemscaleError(
             f"{where}: {wrong.flat[0]} is not an atomic number; expected 1 to {len(chemical_symbols) - 1}"
         )
-    return values.astype(np.uint8)
+    return np.maximum(values, 0).astype(np.uint8)
 
 
-def formula(z: np.ndarray) -> str:
+def numbers_with_units(where: str, flag: str, values: Any) -> tuple[np.ndarray, dict[str, str]]:
+    """Return labels (floats), and the unit by `flag` where they are texts such as "-4209.78 eV"."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "SUO":
+        if array.dtype.kind not in "iufb":
+            raise ChemscaleError(f"{where}: {array.dtype} are not numbers; name an array of numbers")
+        return array if array.dtype.kind == "f" else array.astype(float), {}
+    texts = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in array.ravel()]
+    matches = [NUMBER_AND_UNIT.fullmatch(text) if isinstance(text, str) else None for text in texts]
+    units = {match[2] for match in matches if match and match[2]}
+    try:
+        numbers = parse_numbers([match[1] if match else text for match, text in zip(matches, texts, strict=True)])
+    except (TypeError, ValueError):
+        raise ChemscaleError(f"{where}: {str(texts[0])[:40]!r} is not a number; name a label in numbers") from None
+    known = {parse_unit(flag, unit) for unit in units}
+    if len(known) > 1 or None in known:
+        raise ChemscaleError(
+            f"{where}: unit {', '.join(sorted(units))} is unknown or not the same everywhere; correct it"
+        )
+    return numbers.reshape(array.shape), dict.fromkeys([flag] if known else [], *known)
+
+
+def texts_of(where: str, values: Any, count: int) -> list[str]:
+    """Return the names (K,) of `count` structures: one for all, one each, or one each in single characters."""
+    array = np.asarray(values)
+    if array.dtype.kind in "SUO":
+        decoded = [
+            value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in array.ravel()
+        ]
+        array = np.reshape(np.array(decoded, object), array.shape)
+        single = max(map(len, decoded), default=0) <= 1
+        if array.ndim == 2 and array.shape[1] > 1 and single:
+            array = np.array(["".join(row) for row in array], object)
+        elif array.ndim == 1 and len(array) not in (1, count) and single:
+            array = np.array(["".join(array)], object)
+    flat = [str(value).strip() for value in array.ravel()]
+    if len(flat) not in (1, count):
+        raise ChemscaleError(f"{where}: {len(flat)} names; expected {count}, one per geometry, or 1 for all")
+    return flat * (count if len(flat) == 1 else 1)
+
+
+def formula(z: Iterable[int] | np.ndarray) -> str:
     """Return elements and their counts in alphabetical order, as ANI-1x names its groups: C2H6O1."""
-    numbers, counts = np.unique(z, return_counts=True)
+    numbers, counts = np.unique(np.asarray(z), return_counts=True)
     return "".join(sorted(f"{chemical_symbols[number]}{count}" for number, count in zip(numbers, counts, strict=True)))

@@ -1,122 +1,194 @@
-"""Readers of frames, one after the other: extended XYZ and databases of ASE."""
+"""Readers of frames, one after the other: extended XYZ, trajectories and databases of ASE."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ase.db
 import ase.io
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import read_charge_spin
-from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula
-from chemscale.molecules.identity import canonical_name
-
-MAX_ROUNDING = 0.5  # elementary charges; less is the rounding of a neutral molecule
+from chemscale.geometries.charge_spin import ENTRY_KEYS, FROM_SMILES, relevant_names, totals
+from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula, numbers_with_units
+from chemscale.geometries.units import stated_units, unit_names
 
 
 class Frame(NamedTuple):
     """One geometry and everything that the file has on it."""
 
     atoms: ase.Atoms
-    properties: dict
-    where: str
+    properties: dict[str, Any]
+    number: int  # in the file, from 1
+
+
+class Row(NamedTuple):
+    """A frame as a block takes it; labels that it lacks are NaN."""
+
+    number: int
+    positions: np.ndarray  # (A, 3)
+    energy: float
+    forces: np.ndarray  # (A, 3)
+    name: str
+    stated: dict[str, float]
 
 
 def read_extxyz(path: Path, entry: dict) -> Iterator[Labelled]:
     """Yield the blocks of an extended XYZ file.
 
-    The entry names `energy`, in the comment line, and `forces`, among the columns. The name of a molecule is `smiles`
-    or `name` of the comment line, else its formula. Raises ChemscaleError for a frame that cannot be read, lacks either
-    label, or is periodic.
+    The entry names `energy`, in the comment line, and `forces`, among the columns. The name of a molecule is what the
+    entry names `molecule`, else `smiles` or `name` of the comment line, else its formula. A frame that lacks a label
+    was not computed. Raises ChemscaleError for a frame that cannot be read or is periodic, and where no frame has both
+    labels.
     """
-    return _blocks(_extxyz(path), entry)
+    yield from _blocks(path, "frame", _iterated(path, "extxyz"), entry)
+
+
+def read_traj(path: Path, entry: dict) -> Iterator[Labelled]:
+    """Yield the blocks of a trajectory of ASE (.traj), as `read_extxyz`."""
+    yield from _blocks(path, "frame", _iterated(path, "traj"), entry)
 
 
 def read_asedb(path: Path, entry: dict) -> Iterator[Labelled]:
-    """Yield the blocks of a database of ASE.
+    """Yield the blocks of a database of ASE, as `read_extxyz`.
 
-    The entry names `energy` and `forces`, among the properties of ASE, the key-value pairs or the data. The name of a
-    molecule is `smiles` or `name` of the key-value pairs, else its formula. Raises ChemscaleError as `read_extxyz`.
+    The entry names `energy` and `forces` among the properties of ASE, the key-value pairs or the data. Units are taken
+    from the metadata that schnetpack writes.
     """
-    return _blocks(_asedb(path), entry)
+    try:
+        with ase.db.connect(path, type="json" if path.suffix == ".json" else "db") as database:
+            metadata = database.metadata
+    except Exception as error:  # of sqlite, JSON or ASE, depending on what is damaged
+        raise _unreadable(path, error) from None
+    of_properties = metadata.get("_property_unit_dict") or {}
+    units = [("length_unit", metadata.get("_distance_unit"))]
+    units += [(f"{key}_unit", of_properties.get(entry[key])) for key in ("energy", "forces")]
+    stated = [(flag, text) for flag, text in units if text is not None]
+    yield from _blocks(path, "row", _rows_of(path), entry, stated_units(str(path), metadata, stated))
 
 
-def _extxyz(path: Path) -> Iterator[Frame]:
-    frames = ase.io.iread(path, index=":", format="extxyz")
-    number = 0
+def _iterated(path: Path, form: str) -> Iterator[Frame]:
+    frames = ase.io.iread(path, index=":", format=form)
+    number = 1
     while True:
-        where = f"{path}: frame {number}"
         try:
-            atoms = next(frames, None)
-        except Exception as error:  # ASE's parser raises any exception of Python
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                atoms = next(frames, None)
+        except Exception as error:  # ASE's parsers raise any exception of Python
+            kind = {"extxyz": "extended XYZ", "traj": "a trajectory of ASE"}[form]
             reason = f"{type(error).__name__}: {error}"
-            raise ChemscaleError(f"{where}: not extended XYZ ({reason}); check the file") from None
+            raise ChemscaleError(f"{path}: frame {number}: not {kind} ({reason}); check the file") from None
         if atoms is None:
             return
         labels = atoms.calc.results if atoms.calc else {}
-        yield Frame(atoms, {**atoms.arrays, **atoms.info, **labels}, where)
+        yield Frame(atoms, {**atoms.arrays, **atoms.info, **labels}, number)
         number += 1
 
 
-def _asedb(path: Path) -> Iterator[Frame]:
+def _rows_of(path: Path) -> Iterator[Frame]:
     try:
         for row in ase.db.connect(path, type="json" if path.suffix == ".json" else "db").select():
             atoms = row.toatoms()
             labels = atoms.calc.results if atoms.calc else {}
-            properties = {"charge": row.charge, **row.key_value_pairs, **row.data, **labels}
-            yield Frame(atoms, properties, f"{path}: row {row.id}")
+            if row.charge is not None:
+                labels = {"charge": row.charge, **labels}
+            yield Frame(atoms, {**atoms.arrays, **row.key_value_pairs, **row.data, **labels}, row.id)
     except ChemscaleError:
         raise
-    except Exception as error:  # of sqlite, JSON or ASE, depending on what is damaged
-        raise ChemscaleError(
-            f"{path}: not a readable database of ASE; check the file ({type(error).__name__}: {error})"
-        ) from None
+    except Exception as error:
+        raise _unreadable(path, error) from None
 
 
-def _blocks(frames: Iterable[Frame], entry: dict) -> Iterator[Labelled]:
+def _unreadable(path: Path, error: Exception) -> ChemscaleError:
+    reason = f"{type(error).__name__}: {error}"
+    return ChemscaleError(f"{path}: not a readable database of ASE ({reason}); check the file")
+
+
+def _blocks(
+    path: Path, kind: str, frames: Iterable[Frame], entry: dict, units: dict[str, str] | None = None
+) -> Iterator[Labelled]:
     """Yield blocks of consecutive frames of the same atoms."""
-    rows, z, where = [], None, ""
+    for key in ("numbers", "positions"):
+        if key in entry:
+            raise ChemscaleError(f"{path}: {key} = {entry[key]!r}: the format has {key} of its own; leave {key} out")
+    rows: list[Row] = []
+    z, stated, labelled, fault = np.zeros(0, np.uint8), units or {}, False, ""
     for frame in frames:
-        own = elements(frame.where, frame.atoms.numbers)
-        if rows and (not np.array_equal(own, z) or (len(rows) + 1) * len(z) > BLOCK_ATOMS):
-            yield _block(z, rows, where)
+        place = f"{path}: {kind} {frame.number}"
+        own = elements(place, frame.atoms.numbers)
+        if not own.all() or not len(own):
+            raise ChemscaleError(f"{place}: it has no atoms, or atoms of no element; check the file")
+        row, own_units = _row(place, frame, own, entry, units or {})
+        lacking = [key for key in ("energy", "forces") if not np.isfinite(getattr(row, key)).any()]
+        labelled |= not lacking
+        if lacking and not fault:
+            has = ", ".join(map(str, frame.properties))
+            names = " and ".join(repr(entry[key]) for key in lacking)
+            fault = f"{place}: no {names}, nor has any other {kind}; it has {has}"
+        if rows and (not np.array_equal(own, z) or own_units != stated or (len(rows) + 1) * len(z) > BLOCK_ATOMS):
+            yield _block(path, kind, z, rows, stated)
             rows = []
-        if not rows:
-            z, where = own, frame.where
-        rows.append(_row(frame, own, entry))
+        z, stated = own, own_units
+        rows.append(row)
     if rows:
-        yield _block(z, rows, where)
+        yield _block(path, kind, z, rows, stated)
+    if not labelled:
+        raise ChemscaleError(fault or f"{path}: the file has no {kind}s; check it")
 
 
-def _block(z: np.ndarray, rows: list[tuple], where: str) -> Labelled:
-    positions, energy, forces, groups, charge_spin = zip(*rows, strict=True)
-    charge_spin = {key: np.concatenate([each[key] for each in charge_spin]) for key in charge_spin[0]}
-    return Labelled(z, np.array(positions), np.array(energy), np.array(forces), list(groups), where, charge_spin)
+def _block(path: Path, kind: str, z: np.ndarray, rows: list[Row], units: dict[str, str]) -> Labelled:
+    numbers, positions, energy, forces, names, stated = zip(*rows, strict=True)
+    keys = dict.fromkeys(key for own in stated for key in own)
+    sums = {key: np.array([own.get(key, np.nan) for own in stated]) for key in keys}
+    labels = np.array(positions), np.array(energy), np.array(forces)
+    return Labelled(z, *labels, names, str(path), np.array(numbers), kind, sums, units)
 
 
-def _row(frame: Frame, z: np.ndarray, entry: dict) -> tuple[np.ndarray, float, np.ndarray, str, dict]:
-    atoms, properties, where = frame
-    if atoms.pbc.any():
-        raise ChemscaleError(f"{where}: periodic in space; only molecules can be read")
-    for key in (entry["energy"], entry["forces"]):
-        if key not in properties:
-            raise ChemscaleError(f"{where}: no {key!r}; it has {', '.join(map(str, properties))}")
-    energy = np.asarray(properties[entry["energy"]], float)
-    forces = np.asarray(properties[entry["forces"]], float)
-    if energy.size != 1 or forces.shape != (len(atoms), 3):
+def _row(where: str, frame: Frame, z: np.ndarray, entry: dict, units: dict[str, str]) -> tuple[Row, dict[str, str]]:
+    """Return a frame as a block takes it, and the units that the file states for it."""
+    atoms, properties, number = frame
+    if atoms.pbc.any() and not entry.get("ignore_cell"):
         raise ChemscaleError(
-            f"{where}: {entry['energy']} and {entry['forces']} have shapes {energy.shape} and {forces.shape}, "
-            f"expected () and ({len(atoms)}, 3)"
+            f"{where}: periodic in space; only molecules can be read. If they are molecules in a box, add "
+            "`ignore_cell: true`"
         )
-    charge = properties.get("charge")
-    if "charge" not in entry and isinstance(charge, (int, float, np.number)) and abs(charge) > MAX_ROUNDING:
+    found: dict[str, np.ndarray] = {}
+    stated = list(units.items())
+    for key, shape in (("energy", ()), ("forces", (len(atoms), 3))):
+        value = properties.get(entry[key])
+        values, of_text = numbers_with_units(
+            f"{where}: {entry[key]}", f"{key}_unit", np.nan if value is None else value
+        )
+        stated += of_text.items()
+        if value is None:
+            values = np.full(shape, np.nan)
+        if values.size != int(np.prod(shape)):
+            raise ChemscaleError(f"{where}: {entry[key]}: shape {values.shape}; expected {shape}")
+        found[key] = values.reshape(shape)
+    sums = {}
+    for name in relevant_names(entry, properties):
+        if not (name == FROM_SMILES and isinstance(properties[name], str)):
+            sums[name] = float(totals(where, name, properties[name], len(atoms), 1)[0])
+    for key in ENTRY_KEYS:
+        lacks = key in entry and entry[key] not in sums and entry[key] != FROM_SMILES
+        if lacks and not (key == "charge" and "missing_charge" in entry):
+            has = ", ".join(map(str, properties))
+            raise ChemscaleError(f"{where}: {key} = {entry[key]!r}: not found; choose one of {has}, or leave {key} out")
+        if lacks:
+            sums[entry[key]] = np.nan
+    text = properties.get(entry.get("molecule", "smiles"), None if "molecule" in entry else properties.get("name"))
+    if text is None and "molecule" in entry:
         raise ChemscaleError(
-            f"{where}: charge = {charge:g}: the entry would make the molecule neutral; add `charge: charge` to it"
+            f"{where}: molecule = {entry['molecule']!r}: not found; it has {', '.join(map(str, properties))}"
         )
-    if "smiles" in properties:
-        name = canonical_name(str(properties["smiles"]))
-    else:
-        name = str(properties.get("name", formula(z)))
-    return atoms.positions, energy.item(), forces, name, read_charge_spin(where, entry, properties, 1)
+    row = Row(
+        number,
+        atoms.positions,
+        float(found["energy"]),
+        found["forces"],
+        formula(z) if text is None else str(text),
+        sums,
+    )
+    return row, stated_units(where, {name: properties[name] for name in unit_names(properties)}, stated)

@@ -1,107 +1,118 @@
-"""Reader of NumPy archives of one molecule each, as MD17 and rMD17 are published; also of several in one tar."""
+"""Reader of NumPy archives of one molecule each, as MD17 and rMD17 are published, also of several in a tar."""
 
+import lzma
+import math
+import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import BinaryIO
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import ENTRY_KEYS, read_charge_spin
-from chemscale.geometries.formats.block import Labelled, elements, require_shapes, slices
+from chemscale.geometries.formats.arrays import blocks_of_arrays
+from chemscale.geometries.formats.block import Labelled
 
-Z = ("nuclear_charges", "z", "numbers", "atomic_numbers")  # (A,)
-POSITIONS = ("coords", "R", "positions", "coordinates")  # (K, A, 3)
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError, EOFError, OSError, ValueError, RuntimeError
+)  # fmt: skip
+MAX_BYTES_IN_MEMORY = 1 << 20  # of an array; larger ones are memory-mapped
 
 
 def read_npz(path: Path, entry: dict) -> Iterator[Labelled]:
-    """Yield the blocks of a .npz, or of every .npz in a (compressed) tar; each is one molecule, named as its file.
+    """Yield the blocks of a .npz, of every .npz in a (compressed) tar, or of the .npy of a folder.
 
-    The entry names the arrays of `energy` (K,) or (K, 1) and `forces` (K, A, 3). Raises ChemscaleError.
+    Each archive is one molecule, named as its file, unless an array names molecules. Raises ChemscaleError.
     """
-    if zipfile.is_zipfile(path):
+    if path.is_dir():
+        try:
+            arrays = {file.stem: open_npy(str(file), file) for file in sorted(path.glob("*.npy"))}
+            yield from blocks_of_arrays(str(path), arrays, entry, name=path.name)
+        except DAMAGED as error:
+            raise ChemscaleError(f"{path}: damaged ({error}); fetch the folder again") from None
+    elif zipfile.is_zipfile(path):
         with open(path, "rb") as file:
-            yield from _archive(f"{path}", path.stem, file, entry)
+            yield from _archive(str(path), path.stem, file, entry)
     elif tarfile.is_tarfile(path):
-        found = False
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if not member.name.endswith(".npz"):
-                    continue
-                found = True
-                with TemporaryFile() as file:  # reading an archive seeks, which is slow in a compressed tar
-                    content = tar.extractfile(member)
-                    while part := content.read(1 << 22):
-                        file.write(part)
-                    yield from _archive(f"{path}: {member.name}", Path(member.name).stem, file, entry)
-        if not found:
-            raise ChemscaleError(f"{path}: the tar contains no .npz; check the file")
+        yield from _tar(path, entry)
+    elif path.suffix == ".npy":
+        raise ChemscaleError(
+            f"{path}: a single array; expected an archive of all arrays (np.savez), or the folder that holds their .npy"
+        )
     else:
         raise ChemscaleError(f"{path}: not a readable .npz or tar of .npz; fetch it again")
 
 
-def _archive(where: str, molecule: str, file: BinaryIO, entry: dict) -> Iterator[Labelled]:
+def _tar(path: Path, entry: dict) -> Iterator[Labelled]:
+    found = False
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            keys = [_one_of(where, names, Z), _one_of(where, names, POSITIONS)]
-            keys += [_one_of(where, names, (entry[key],)) for key in ("energy", "forces")]
-            with archive.open(f"{keys[0]}.npy") as member:
-                z = elements(where, npy.read_array(member, allow_pickle=False))
-            streams = [archive.open(f"{key}.npy") for key in keys[1:]]
-            headers = [_header(where, key, stream) for key, stream in zip(keys[1:], streams, strict=True)]
-            count = headers[0][0][0] if headers[0][0] else 0
-            energy_shape = headers[1][0]
-            each = (count, len(z), 3)
-            expected = (each, (count, 1) if len(energy_shape) == 2 else (count,), each)
-            found = [(key, shape, want) for key, (shape, _), want in zip(keys[1:], headers, expected, strict=True)]
-            require_shapes(where, [(keys[0], z.shape, (len(z),)), *found])
-            charge_spin = read_charge_spin(where, entry, _small(archive, names, entry), count)
-            for part in slices(count, len(z)):
-                k = min(part.stop, count) - part.start
-                positions, energy, forces = (
-                    _rows(stream, k, *header) for stream, header in zip(streams, headers, strict=True)
-                )
-                own = {key: n[part] for key, n in charge_spin.items()}
-                yield Labelled(z, positions, energy.reshape(k), forces, [molecule] * k, where, own)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
-
-
-def _small(archive: zipfile.ZipFile, names: list[str], entry: dict) -> dict:
-    """Return the arrays by name: those of charge and spin that the entry names, None for others."""
-    arrays = dict.fromkeys(names)
-    for name in {entry.get(key) for key in ENTRY_KEYS} & set(names):
-        with archive.open(f"{name}.npy") as member:
-            arrays[name] = npy.read_array(member, allow_pickle=False)
-    return arrays
-
-
-def _one_of(where: str, names: list[str], wanted: tuple[str, ...]) -> str:
-    found = [name for name in wanted if name in names]
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if not (member.isfile() and member.name.endswith(".npz")):
+                    continue
+                found = True
+                with TemporaryFile() as file:  # reading an archive seeks, which is slow in a compressed tar
+                    content = tar.extractfile(member)
+                    assert content is not None  # it is a file
+                    shutil.copyfileobj(content, file, 1 << 22)
+                    yield from _archive(f"{path}: {member.name}", Path(member.name).stem, file, entry)
+    except DAMAGED as error:
+        raise ChemscaleError(f"{path}: damaged ({error}); fetch the file again") from None
     if not found:
-        raise ChemscaleError(f"{where}: no array {' or '.join(map(repr, wanted))}; it has {', '.join(names)}")
-    return found[0]
+        raise ChemscaleError(f"{path}: the tar contains no .npz; check the file")
 
 
-def _header(where: str, key: str, stream: BinaryIO) -> tuple[tuple, np.dtype]:
-    """Return shape and type of an array; its data follow in the stream."""
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if fortran or dtype.hasobject or dtype.kind not in "fiu":
-        raise ChemscaleError(f"{where}/{key}: not an array of numbers in C order; save it with np.ascontiguousarray")
-    return shape, dtype
+def _archive(where: str, name: str, file: IO[bytes], entry: dict) -> Iterator[Labelled]:
+    with TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                arrays = _Members(where, archive, Path(folder))
+                yield from blocks_of_arrays(where, arrays, entry, name=name)
+        except DAMAGED as error:
+            raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
 
 
-def _rows(stream: BinaryIO, count: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
-    """Return the next `count` rows."""
-    size = int(np.prod(shape[1:], dtype=int)) * dtype.itemsize * count
-    data = stream.read(size)
-    if len(data) != size:
-        raise EOFError(f"{size - len(data):,} bytes are missing")
-    return np.frombuffer(data, dtype).reshape(count, *shape[1:])
+class _Members(Mapping):
+    """The arrays of an archive, each unpacked to a file and memory-mapped when it is first used."""
+
+    def __init__(self, where: str, archive: zipfile.ZipFile, folder: Path):
+        self.where, self.archive, self.folder = where, archive, folder
+        self.names = [name.removesuffix(".npy") for name in archive.namelist()]
+        self.open: dict[str, np.ndarray] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.names:
+            raise KeyError(name)
+        if name not in self.open:
+            path = self.folder / f"{len(self.open)}.npy"
+            with self.archive.open(f"{name}.npy") as member, open(path, "wb") as file:
+                shutil.copyfileobj(member, file, 1 << 22)
+            self.open[name] = open_npy(f"{self.where}/{name}", path)
+        return self.open[name]
+
+
+def open_npy(where: str, path: Path) -> np.ndarray:
+    """Return the array of a .npy, memory-mapped unless it is small; raise ChemscaleError for a pickle."""
+    with open(path, "rb") as file:
+        version = npy.read_magic(file)
+        shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+        missing = math.prod(shape) * dtype.itemsize - (path.stat().st_size - file.tell())
+    if dtype.hasobject:
+        raise ChemscaleError(
+            f"{where}: an array of Python objects, which is never loaded because it can run code; save texts as "
+            "np.array(values, dtype=str), numbers as an array of numbers"
+        )
+    if missing > 0:
+        raise EOFError(f"{where}: {missing:,} bytes are missing")
+    return np.load(path, mmap_mode="r" if path.stat().st_size > MAX_BYTES_IN_MEMORY else None)
