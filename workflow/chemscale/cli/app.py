@@ -1,4 +1,4 @@
-"""What all commands share: the application, its exit codes and messages, and the options of several commands."""
+"""Parts that all commands share: the application, its exit codes and messages, and the options of several commands."""
 
 import json
 import logging

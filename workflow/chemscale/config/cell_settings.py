@@ -32,7 +32,7 @@ TRAINING: dict[str, type[LanguageCellTraining] | type[PotentialTraining]] = {
 
 
 class RunSettings(Keys):
-    """What the settings of a cell and of a sweep have in common."""
+    """Keys that the settings of a cell and of a sweep share."""
 
     arm: Literal["language", "potential"] = key("arm of the study")
     family: str = key("model family")

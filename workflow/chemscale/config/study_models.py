@@ -190,7 +190,7 @@ class Simulate(Keys):
 
 
 class Arm(Keys):
-    """What both arms have in common."""
+    """Keys that both arms have."""
 
     dataset: Name = key("name of a dataset in resources/datasets.yaml or under `datasets`")
     seeds: Seeds = key("runs per cell", Seeds)

@@ -1,4 +1,4 @@
-"""What generated molecules begin with: a prefix or a scaffold, the atom at which it grows, and whether it was kept."""
+"""Beginnings of generated molecules: a prefix or a scaffold, the atom at which it grows, and whether it was kept."""
 
 import re
 

@@ -42,7 +42,7 @@ FAILURES = pa.schema([SCHEMA.field(name) for name in ("line", "smiles", "reason"
 
 
 class Summary(NamedTuple):
-    """What the shards hold: of M molecules, including duplicates, in the order of the file."""
+    """Content of the shards: M molecules, including duplicates, in the order of the file."""
 
     first: np.ndarray  # (M,) int64, index of the first molecule equal to it
     own_split: np.ndarray  # (M,) uint8, index into the splits that the entry names; 0 if it names none

@@ -15,7 +15,7 @@ SECONDS_PER_LAUNCH = 1e-3  # lower bound of forward, backward and optimiser of o
 CPU_HOURS = 4  # cells above this go to a GPU
 
 MARGIN = 2  # time limit over estimate of a training, which goes on in a further job if it takes longer
-USE_MARGIN = 4  # the same of generation, simulation and evaluation, which would begin anew
+USE_MARGIN = 4  # the same of generation, simulation and evaluation, which would start again
 SHORTEST_LIMIT = 10  # minutes: imports on a cold file system, reading of the data
 
 SECONDS_PER_GENERATED = 0.02  # validity and properties of one molecule
@@ -28,7 +28,7 @@ USES = {"generate": "language", "simulate": "potential", "evaluate": "potential"
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one job takes: wall seconds without margin, memory in MB, GPUs."""
+    """Needs of one job: wall seconds without margin, memory in MB, GPUs."""
 
     family: str
     seconds: float

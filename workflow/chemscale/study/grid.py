@@ -26,7 +26,7 @@ TOKENS_PER_MOLECULE = 40
 
 
 class Work(NamedTuple):
-    """What a training computes, as far as it is known beforehand."""
+    """Size and cost of a training, as far as they are known beforehand."""
 
     parameters: int  # non-embedding
     flops: float

@@ -1,4 +1,4 @@
-"""What a cluster allows: account, partitions, limits of time and memory, and how fast its machines are."""
+"""Limits and names of a cluster: account, partitions, limits of time and memory, and how fast its machines are."""
 
 from collections.abc import Mapping
 from pathlib import Path

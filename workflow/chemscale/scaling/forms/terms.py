@@ -35,7 +35,7 @@ class Scaling:
 
 
 class Term:
-    """What all terms have; a field of a term names a parameter, or one of the variables of VARIABLE_FIELDS."""
+    """Base of all terms; a field of a term names a parameter, or one of the variables of VARIABLE_FIELDS."""
 
     kinds: tuple[str, ...]
 

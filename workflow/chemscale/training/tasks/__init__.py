@@ -9,7 +9,7 @@ from chemscale.config.cell_settings import CellSettings
 
 
 class Task(Protocol):
-    """What the training loop asks of an arm; `tasks/language.py` and `tasks/potential.py` provide it."""
+    """The interface that the training loop uses of an arm; `tasks/language.py` and `tasks/potential.py` provide it."""
 
     settings: CellSettings
     model: torch.nn.Module
