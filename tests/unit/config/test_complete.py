@@ -345,16 +345,38 @@ def test_molecules_longer_than_the_model_reads(config):
     ]
 
 
-STUDIES = ("config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", "gfn2-small")))
+SMALL = ("moses-small", "gfn2-small")
+STUDIES = ("config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", *SMALL)))
 
 
 def shipped(checkout, path: str) -> dict:
     return complete(yaml.safe_load((checkout / "config" / path).read_text()), registry())
 
 
-@pytest.mark.parametrize("path", [*STUDIES, "studies/pubchem-small.yaml"])
+@pytest.mark.parametrize("path", STUDIES)
 def test_shipped_studies_are_valid(checkout, path):
     assert study.cells(shipped(checkout, path))
+
+
+def test_no_shipped_study_names_a_file_outside_the_repository(checkout):
+    """A clone can make all the data of every study: nothing is read from a path, which is somebody's own file."""
+    files = sorted(path.relative_to(checkout / "config").as_posix() for path in (checkout / "config").rglob("*.yaml"))
+    assert files == sorted(STUDIES)
+    for path in files:
+        full = shipped(checkout, path)
+        arms = [full[arm] for arm in ("language", "potential") if arm in full]
+        named = {name for arm in arms for name in (arm["dataset"], *arm.get("evaluate_on", ()))}
+        for name in named | set(full["datasets"]):
+            entry = (registry() | full["datasets"])[name]
+            assert entry["source"] != "file" and "path" not in entry, (path, name)
+        words = [value for value in leaves(full) if isinstance(value, str)]
+        assert not [word for word in words if word.startswith(("/", "~", "..")) or "file:" in word], path
+
+
+def leaves(content):
+    if not isinstance(content, dict | list):
+        return [content]
+    return [leaf for value in (content.values() if isinstance(content, dict) else content) for leaf in leaves(value)]
 
 
 def test_reference_is_the_default_study(checkout):

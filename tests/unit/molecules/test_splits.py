@@ -74,6 +74,19 @@ def test_the_seed_draws_validation_and_the_order_and_nothing_else(tmp_path):
     assert set(drawn[0]["test"]) == set(drawn[1]["test"])
 
 
+def test_a_sample_of_each_test_split_is_kept_where_the_entry_says_so(tmp_path):
+    (tmp_path / "all").mkdir()
+    made(tmp_path / "all", moses(("CCN", "test")))
+    (tmp_path / "some").mkdir()
+    header = made(tmp_path / "some", moses(("CCN", "test")), test_each=2, test=4)
+    assert header["molecules"] == {"total": 34, "test": 2, "scaffold": 2, "validation": 6, "train": 24}
+    assert (header["duplicates"], header["left_out"], header["lines"]) == (1, 5, 40)
+    for split in ("validation", "train"):  # drawn as before
+        assert stored(tmp_path / "some", split) == stored(tmp_path / "all", split)
+    for split in ("test", "scaffold"):
+        assert set(stored(tmp_path / "some", split)) < set(stored(tmp_path / "all", split))
+
+
 def test_a_validation_split_of_the_file_is_kept_too(tmp_path):
     splits = {"train": "train", "validation": "test_scaffolds", "test": "test"}
     header = made(tmp_path, moses(), splits=splits)

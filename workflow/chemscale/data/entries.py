@@ -81,12 +81,17 @@ class MoleculeFileEntry(MoleculeEntry):
         "is drawn from train unless it is named; all others are final test splits, whose sum `test` states",
         None,
     )
+    test_each: Count | None = key(
+        "molecules kept of each of the file's test splits, drawn by the seed; left out = all", None
+    )
 
     def broken_rules(self) -> Iterator[tuple[str, str]]:
         """Yield splits that are named in part, and columns of formats that have none."""
         if (self.splits is None) != (self.split_column is None):
             given, lacking = ("splits", "split_column") if self.splits else ("split_column", "splits")
             yield given, f"needs {lacking} too; give both to keep the splits of the file, or neither"
+        if self.splits is None and self.test_each is not None:
+            yield "test_each", "needs splits too; give them, or say with `test` how many molecules to hold out"
         if self.splits is not None and not {"train", "test"} <= set(self.splits):
             yield "splits", "must name train and test, as in {train: train, test: test}"
         if self.format not in (None, "csv"):

@@ -54,7 +54,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     _require_few_failures(name, found, lines, entry["max_failure_share"], failures)
     _require_disjoint(name, shards, found)
 
-    distinct = found.distinct
+    distinct = thin_tests(entry, found.distinct, found.own_split)
     counts, order = assign_splits(name, entry, found.own_split[distinct])
     tokens, offsets, symbols = ordered_column(shards, "tokens", distinct, order)
     ends = offsets[np.cumsum(list(counts.values()))]  # of each split
@@ -85,7 +85,8 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
         "source": {"file": source["file"], "sha256": source["sha256"], "read_as": str(layout)},
         "versions": versions,
         "lines": lines,
-        "duplicates": int((~distinct).sum()),
+        "duplicates": int((~found.distinct).sum()),
+        **({"left_out": int((found.distinct & ~distinct).sum())} if "test_each" in entry else {}),
         "failures": {"total": sum(found.reasons.values()), "reasons": found.reasons},
         "max_tokens": entry["max_tokens"],
         **_statistics(counts, int(offsets[-1]), vocabulary, occurrences),
@@ -135,6 +136,20 @@ def assign_splits(name: str, entry: dict, own: np.ndarray) -> tuple[dict[str, in
             "every split needs at least one; lower `validation` and `test`"
         )
     return counts, np.concatenate(list(members.values()))
+
+
+def thin_tests(entry: dict, distinct: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return `distinct` (M,) bool without what the file's test splits hold beyond `test_each` molecules of each.
+
+    `own` (M,) is the index of each molecule's split among the entry's `splits`.
+    """
+    kept = distinct.copy()
+    generator = np.random.default_rng((entry["seed"], 1))  # not the stream of `assign_splits`
+    for n, split in enumerate(entry.get("splits", ())):
+        if "test_each" in entry and split not in ("train", "validation"):
+            rows = generator.permutation(np.flatnonzero(distinct & (own == n)))
+            kept[rows[entry["test_each"] :]] = False
+    return kept
 
 
 def _require_same(raw: Path, expected: str) -> None:
