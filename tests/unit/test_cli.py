@@ -18,7 +18,7 @@ PANELS = {
     "Training": ["tune", "train"],
     "Models": ["generate", "properties", "score", "embed", "export", "minima", "simulate", "evaluate"],
     "Laws": ["fit", "plan"],
-    "Studies": ["collect"],
+    "Studies": ["cost", "collect"],
 }
 COMMANDS = get_command(app).commands
 

@@ -47,6 +47,21 @@ def read_json(path: Path | str) -> dict:
         raise ChemscaleError(f"{path}: not a JSON file ({error})") from None
 
 
+def read_yaml(path: Path | str) -> dict:
+    """Return the keys and values of a YAML file; raise ChemscaleError if it is missing, damaged or anything else."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ChemscaleError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ChemscaleError(f"{path}: not a YAML file ({error})") from None
+    if content is not None and not isinstance(content, dict):
+        raise ChemscaleError(f"{path}: expected keys and values, as in `key: value`")
+    return content or {}
+
+
 def resumable_folder(directory: Path, identity: dict) -> Path:
     """Return `directory` with the files that an interrupted call left there for the same `identity`.
 

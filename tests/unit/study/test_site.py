@@ -45,5 +45,5 @@ def test_all_mistakes_are_named_at_once(tmp_path):
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path):
     write(tmp_path, "account: [\n")
-    with pytest.raises(ChemscaleError, match=r"site\.yaml: not YAML"):
+    with pytest.raises(ChemscaleError, match=r"site\.yaml: not a YAML file"):
         read_site(tmp_path, {})

@@ -1,16 +1,15 @@
 """Commands that fit scaling laws to any table, and collect the runs of a study in one."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, Option
 from typer.models import OptionInfo
 
-from chemscale.cli.app import OutFolder, OutJson, Seed, command
+from chemscale.cli.app import OutJson, Seed, command
 from chemscale.errors import ChemscaleError
-from chemscale.files import read_table, require_header, require_paths, write_json
+from chemscale.files import read_table, require_header, write_json
 
 LOG = logging.getLogger(__name__)
 Table = Annotated[Path, Argument(help="Table of losses, .parquet or .csv, such as the runs.parquet of a study.")]
@@ -93,21 +92,3 @@ def plan(
     content = plan_table(runs, loss, params, data, compute, budget, goal, target(of), form)
     LOG.info(content["statement"])
     write_json(out, content)
-
-
-@command("Studies")
-def collect(
-    results: Annotated[Path, Argument(help="Folder of the results of a study.")],
-    cells: Annotated[str, Option(help="File with the names of all cells, one per line; - reads standard input.")],
-    out: OutFolder,
-    sweeps: Annotated[
-        list[Path] | None, Argument(metavar="[SWEEP]...", help="Learning-rate sweeps, as written by `tune`.")
-    ] = None,
-) -> None:
-    """Collect the records of all cells of a study into its tables."""
-    from chemscale.analysis.collect import collect
-
-    if cells != "-":
-        require_paths(Path(cells))
-    names = sys.stdin.read() if cells == "-" else Path(cells).read_text()
-    collect(results, names.split(), out, sweeps or [])

@@ -65,6 +65,11 @@ def uses(config: dict, cell: Cell) -> list[str]:
     return found + (["evaluate"] if options.get("evaluate_on") else [])
 
 
+def seconds_of(work: Work, gpus: int) -> float:
+    """Return the wall seconds of work on so many GPUs, or on one core, at the speed of no machine in particular."""
+    return max(work.flops / (GPU_FLOPS * gpus or CPU_FLOPS), work.launches * SECONDS_PER_LAUNCH)
+
+
 def resources(found: Estimate, attempt: int = 1, site: Site | None = None) -> dict[str, int]:
     """Return what a job asks a scheduler for: mem_mb, runtime in minutes, gpu.
 
@@ -90,7 +95,7 @@ def _estimate(family: str, work: Work, site: Site | None, gpus: int = 1) -> Esti
 
 def _seconds(family: str, work: Work, gpu: int, site: Site | None) -> float:
     measured = site.calibration.get(family, {}).get("gpu" if gpu else "cpu", 1.0) if site else 1.0
-    return measured * max(work.flops / (GPU_FLOPS * gpu or CPU_FLOPS), work.launches * SECONDS_PER_LAUNCH)
+    return measured * seconds_of(work, gpu)
 
 
 def _memory(work: Work) -> int:

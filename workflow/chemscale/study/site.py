@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from chemscale.errors import ChemscaleError
+from chemscale.files import read_yaml
 from chemscale.typed import Count, Keys, Positive, key
 
 ACCOUNT, PARTITION = "SBATCH_ACCOUNT", "SBATCH_PARTITION"  # as Slurm's own sbatch reads them
@@ -45,11 +44,7 @@ def read_site(directory: Path, environment: Mapping[str, str]) -> Site:
     path = directory / environment.get(FILE, "profiles/slurm/site.yaml")
     if FILE in environment and not path.is_file():
         raise ChemscaleError(f"{FILE} = {environment[FILE]}: no such file; correct the path or unset the variable")
-    try:
-        content = (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
-    except yaml.YAMLError as error:
-        raise ChemscaleError(f"{path}: not YAML ({error}); correct it") from None
-    site = Site.from_json(content, str(path))
+    site = Site.from_json(read_yaml(path) if path.is_file() else {}, str(path))
     partition = environment.get(PARTITION)
     changes: dict[str, object] = {"account": site.account or environment.get(ACCOUNT)}
     for kind in ("cpu", "gpu"):

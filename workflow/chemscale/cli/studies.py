@@ -1,0 +1,51 @@
+"""Commands on a whole study: what it costs, and the tables of its runs."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from chemscale.cli.app import OutFolder, command
+from chemscale.files import read_yaml, require_paths
+
+
+@command("Studies")
+def cost(
+    config: Annotated[Path, Argument(help="Configuration of the study, such as config/studies/paper.yaml.")],
+    results: Annotated[
+        Path | None, Option(help="Folder of its results, to compare finished runs; default: results/<study>.")
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print what every cell of a study costs, the totals and the number of jobs, before anything starts."""
+    from chemscale.config.complete import complete
+    from chemscale.data.sources import registry
+    from chemscale.study import read_site
+    from chemscale.study.costs import as_text, costs
+
+    known = registry()
+    study = complete(read_yaml(config), known)
+    results = results or Path("results") / study["study"]
+    bill = costs(study, known | study["datasets"], results, read_site(Path(), os.environ))
+    print(json.dumps(bill, indent=2) if as_json else as_text(bill))
+
+
+@command("Studies")
+def collect(
+    results: Annotated[Path, Argument(help="Folder of the results of a study.")],
+    cells: Annotated[str, Option(help="File with the names of all cells, one per line; - reads standard input.")],
+    out: OutFolder,
+    sweeps: Annotated[
+        list[Path] | None, Argument(metavar="[SWEEP]...", help="Learning-rate sweeps, as written by `tune`.")
+    ] = None,
+) -> None:
+    """Collect the records of all cells of a study into its tables."""
+    from chemscale.analysis.collect import collect
+
+    if cells != "-":
+        require_paths(Path(cells))
+    names = sys.stdin.read() if cells == "-" else Path(cells).read_text()
+    collect(results, names.split(), out, sweeps or [])
