@@ -43,8 +43,14 @@ def test_default_study_has_the_grid_its_configuration_says(clone):
 
 def test_paper_study_plans_the_whole_grid(clone):
     jobs = plan(clone, "--profile", "slurm", "--configfile", PAPER)
-    # 8 widths × (3 × 2 + 3); 2 families × 9 capacities × (2 × 2 + 2)
-    assert jobs["train"] == 72 + 108 and jobs["ingest"] == jobs["fetch_geometries"] == jobs["fetch_molecules"] == 1
+    # 8 widths × (3 × 2 + 3); 4 families × 9 capacities × (2 × 2 + 2)
+    assert jobs["train"] == 72 + 216 and jobs["tune"] == 1 + 4
+    assert jobs["ingest"] == jobs["fetch_geometries"] == jobs["fetch_molecules"] == 1
+
+
+def test_paper_study_on_rmd17_plans_a_sweep_per_family(clone):
+    jobs = plan(clone, "--profile", "slurm", "--configfile", "config/studies/paper-rmd17.yaml")
+    assert (jobs["tune"], jobs["train"], jobs["fetch_geometries"]) == (3, 3 * (2 + 1 + 1), 1)
 
 
 def test_reference_draws_from_cached_results_and_trains_nothing(clone):

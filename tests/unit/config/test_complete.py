@@ -346,7 +346,7 @@ def test_molecules_longer_than_the_model_reads(config):
 
 
 SMALL = ("moses-small", "gfn2-small")
-STUDIES = ("config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", *SMALL)))
+STUDIES = ("config.yaml", *(f"studies/{name}.yaml" for name in ("smoke", "reference", "paper", "paper-rmd17", *SMALL)))
 
 
 def shipped(checkout, path: str) -> dict:
