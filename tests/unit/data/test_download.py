@@ -2,16 +2,18 @@
 
 import hashlib
 import threading
+import urllib.request
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 
 from chemscale.data import download as module
-from chemscale.data.download import download
 from chemscale.data.sources import fetch, registry
 from chemscale.errors import ChemscaleError
 
+download = partial(module.download, allow_http=True)  # the server on this machine has no certificate
 CONTENT = b"CCO\n" * 5000
 RIGHT = {"sha256": hashlib.sha256(CONTENT).hexdigest(), "md5": hashlib.md5(CONTENT).hexdigest()}
 ENTRY = {
@@ -23,6 +25,7 @@ ENTRY = {
     "seed": 0,
     "max_tokens": 64,
     "max_failure_share": 0.1,
+    "allow_http": True,
 }
 
 
@@ -30,12 +33,20 @@ ENTRY = {
 def server(monkeypatch):
     """`files` by path; `breaks`: after how many bytes an answer ends early; `requests` seen, as (path, range)."""
     monkeypatch.setattr(module, "PAUSE", 0.01)
-    state = SimpleNamespace(files={}, breaks={}, requests=[], ranges=True, status=None)
+    state = SimpleNamespace(files={}, breaks={}, requests=[], ranges=True, status=None, moved={}, tags={})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked = self.headers["Range"]
             state.requests.append((self.path, asked))
+            if self.path in state.moved:
+                self.send_response(302)
+                self.send_header("Location", state.moved[self.path])
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            tag = state.tags.get(self.path)
+            if self.headers["If-Range"] not in (None, tag):
+                asked = None
             if self.path not in state.files:
                 return self.send_error(404)
             content, first = state.files[self.path], 0
@@ -50,6 +61,8 @@ def server(monkeypatch):
             if asked and state.ranges:
                 self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
             self.send_header("Content-Length", str(len(content) - first))
+            if tag:
+                self.send_header("ETag", tag)
             self.end_headers()
             end = first + state.breaks[self.path] if self.path in state.breaks else None
             self.wfile.write(content[first:end])
@@ -146,7 +159,7 @@ def test_mirrors_are_tried_in_order(server, tmp_path):
 
 def test_every_address_that_failed_is_listed(server, tmp_path):
     server.files["/wrong"] = b"<html>"
-    urls = [server.url + "/missing", "http://127.0.0.1:1/closed", "nonsense", server.url + "/wrong"]
+    urls = [server.url + "/missing", "http://127.0.0.1:1/closed", "https://[bad", server.url + "/wrong"]
     with pytest.raises(ChemscaleError) as error:
         download(urls, tmp_path / "a.smi", len(CONTENT), RIGHT)
     lines = str(error.value).splitlines()
@@ -199,8 +212,74 @@ def test_the_first_download_pins_what_the_entry_leaves_open(server, tmp_path, ca
 
 def test_geometries_are_fetched_by_address_alone(server, tmp_path):
     server.files["/files/18112775"] = CONTENT
-    entry = registry()["ani-1x"] | {"url": server.url + "/files/18112775", "md5": RIGHT["md5"]}
+    entry = registry()["ani-1x"] | {"url": server.url + "/files/18112775", "md5": RIGHT["md5"], "allow_http": True}
     assert fetch("ani-1x", entry, tmp_path)["file"] == "18112775"
     del entry["url"]
     with pytest.raises(ChemscaleError, match=r"ani-1x: url: missing; add it \(address of the file\)"):
         fetch("ani-1x", entry, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org/a.smi", "ftp://example.org/a.smi", "file:/etc/hostname", "/etc/hostname"]
+)
+def test_nothing_comes_over_an_insecure_address(tmp_path, url):
+    with pytest.raises(ChemscaleError, match=r"not https; give an https address, or set `allow_http: true`"):
+        module.download([url], tmp_path / "a.smi")
+    entry = {key: value for key, value in ENTRY.items() if key != "allow_http"}
+    with pytest.raises(ChemscaleError, match=r"remote: url = '.*': not https; give an https address"):
+        fetch("remote", entry | {"url": url}, tmp_path)
+    with pytest.raises(ChemscaleError, match=r"remote: mirrors = \['.*'\]: not https"):
+        fetch("remote", entry | {"url": "https://example.org/a.smi", "mirrors": [url]}, tmp_path)
+
+
+def test_no_redirect_leaves_https(server, tmp_path):
+    redirects = module._Redirects(allow_http=True)
+    asked = urllib.request.Request("https://example.org/a")
+    with pytest.raises(module._Refused, match=r"redirects to http://example\.org/b, which is not https"):
+        redirects.redirect_request(asked, None, 302, "", {}, "http://example.org/b")
+    followed = redirects.redirect_request(asked, None, 302, "", {}, "https://example.org/b")
+    assert followed.full_url == "https://example.org/b"
+    server.files["/b"], server.moved["/a"] = CONTENT, server.url + "/b"
+    download([server.url + "/a"], tmp_path / "a.smi", len(CONTENT), RIGHT)
+    assert (tmp_path / "a.smi").read_bytes() == CONTENT
+    server.moved["/c"] = "file:///etc/hostname"
+    with pytest.raises(ChemscaleError, match=r"Redirection to url .file:///etc/hostname. is not allowed"):
+        download([server.url + "/c"], tmp_path / "c.smi")
+    assert len([path for path, _ in server.requests if path == "/c"]) == 1
+
+
+@pytest.mark.parametrize("tags", [('"1"', '"2"'), (None, None)], ids=["tagged", "untagged"])
+def test_two_versions_of_a_file_are_never_joined(server, tmp_path, tags):
+    server.files["/a.smi"], server.breaks["/a.smi"] = CONTENT, 50
+    server.tags["/a.smi"] = tags[0]
+    with pytest.raises(ChemscaleError, match="broke off"):
+        download([server.url + "/a.smi"], tmp_path / "a.smi")
+    assert CONTENT.startswith((tmp_path / "a.smi.part").read_bytes())
+    server.files["/a.smi"], server.breaks, server.tags["/a.smi"] = CONTENT.lower(), {}, tags[1]
+    download([server.url + "/a.smi"], tmp_path / "a.smi")
+    assert (tmp_path / "a.smi").read_bytes() == CONTENT.lower()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.smi"]
+
+
+def test_a_file_without_a_checksum_is_resumed_while_its_version_lasts(server, tmp_path):
+    server.files["/a.smi"], server.breaks["/a.smi"], server.tags["/a.smi"] = CONTENT, 8000, '"1"'
+    download([server.url + "/a.smi"], tmp_path / "a.smi")
+    assert (tmp_path / "a.smi").read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == [None, "bytes=8000-", "bytes=16000-"]
+
+
+def test_a_range_that_was_not_asked_for_and_is_refused_is_an_error(server, tmp_path):
+    server.files["/a.smi"], server.status = CONTENT, 416
+    with pytest.raises(ChemscaleError, match="HTTP 416 Requested Range"):
+        download([server.url + "/a.smi"], tmp_path / "a.smi")
+
+
+def test_the_first_download_stays_pinned_when_its_record_is_deleted(server, tmp_path):
+    server.files["/a.smi"] = CONTENT
+    entry = ENTRY | {"url": server.url + "/a.smi"}
+    fetch("remote", entry, tmp_path)
+    (tmp_path / "source.json").unlink()  # as Snakemake does before it runs a rule again
+    (tmp_path / "a.smi").write_bytes(CONTENT[:-4])
+    server.files["/a.smi"] = CONTENT[:-4]
+    with pytest.raises(ChemscaleError, match=f"where {RIGHT['sha256']} is right"):
+        fetch("remote", entry, tmp_path)
