@@ -36,7 +36,7 @@ def make_head(checkout, cluster, tmp_path_factory) -> Iterator[Callable[..., slu
     first.start("data")
     first.finish()
 
-    def make(steps: int = 8000) -> slurm.Head:
+    def make(steps: int = 4000) -> slurm.Head:
         head = clone(steps)
         subprocess.run(["cp", "-a", first.directory / "results/data", head.directory / "results/data"], check=True)
         return head
