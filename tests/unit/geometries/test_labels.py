@@ -128,6 +128,21 @@ def test_a_single_point_that_does_not_converge_is_kept_with_its_reason(monkeypat
     ]
 
 
+@pytest.mark.parametrize("displacement", ["normal_modes", "langevin"])
+def test_ions_and_radicals_are_failures_unless_the_entry_takes_them(tmp_path, displacement):
+    entry = ENTRY | {"smiles": ["C", "[NH4+]", "[CH3]"], "displacement": displacement, "geometries_per_molecule": 3}
+    entry |= {"training_structures": 0, "max_failure_share": 1.0}
+    header = labels.label("ions", entry, tmp_path / "neutral", workers=1)
+    assert header["structures"]["total"] == 3 and "structures_with_charge" not in header
+    failures = pd.read_parquet(tmp_path / "neutral" / "failures.parquet")
+    assert failures["reason"].tolist() == ["charged", "radical"]
+    header = labels.label("ions", entry | {"charge": "smiles"}, tmp_path / "ions", workers=1)
+    assert header["structures"]["total"] == 9
+    assert (header["structures_with_charge"], header["structures_with_unpaired"]) == (3, 3)
+    remade = json.loads((tmp_path / "ions" / "sanity.json").read_text())["remade"]
+    assert remade["energy"] < 1e-4 and remade["forces"] < 1e-3
+
+
 def test_xtb_does_raise_what_label_molecule_catches():
     apart = np.array([[0, 0, 0], [30, 0, 0], [60, 0, 0], [90, 0, 0]])  # Å
     with pytest.raises(TBLiteRuntimeError, match="SCF not converged"):

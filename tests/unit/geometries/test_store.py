@@ -5,7 +5,7 @@ import pytest
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.raw_arrays import Block
-from chemscale.geometries.references import fit_references, require_elements, subtract
+from chemscale.geometries.references import compositions, fit_references, require_elements, subtract, undetermined
 from chemscale.geometries.store import ARRAYS, open_geometries
 from chemscale.geometries.writing import write_store
 
@@ -95,7 +95,7 @@ def test_a_truncated_or_missing_array_is_named(tmp_path, array):
     with pytest.raises(ChemscaleError, match=rf"{array}\.npy: damaged or altered"):
         open_geometries(tmp_path)
     path.unlink()
-    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: missing"):
+    with pytest.raises(ChemscaleError, match=rf"{array}\.npy: the file is missing"):
         open_geometries(tmp_path)
 
 
@@ -114,6 +114,15 @@ def test_references_of_additive_energies_are_exact(geometries):
     rows = geometries.rows("unseen")
     rest = subtract(geometries.energy[rows], references, geometries.z[geometries.atoms(rows)], geometries.n_atoms(rows))
     np.testing.assert_allclose(rest, 0, atol=1e-6)
+
+
+def test_compositions_that_do_not_determine_the_references_are_known(geometries):
+    assert undetermined(geometries, geometries.rows("train")).shape == (0, 119)
+    one = geometries.rows("train")[:1]
+    free = undetermined(geometries, one)
+    counts = compositions(geometries.z[geometries.atoms(one)], geometries.n_atoms(one))[0]
+    assert len(free) == np.count_nonzero(counts) - 1 and np.abs(free @ counts).max() < 1e-12
+    np.testing.assert_allclose(free @ free.T, np.eye(len(free)), atol=1e-12)
 
 
 def test_references_look_at_the_training_rows_only(tmp_path):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from chemscale.cli import main
 from chemscale.errors import ChemscaleError
+from chemscale.geometries.batches import pairs
 from chemscale.geometries.store import open_geometries
 from chemscale.simulation.calculator import PotentialCalculator
 from chemscale.training.tasks import make_task
@@ -88,13 +89,114 @@ def test_what_it_cannot_compute_is_refused(trained_potential, frames):
     assert "set atoms.pbc = False" in message(Atoms("H2", [[0, 0, 0], [0, 0, 1]], cell=[5, 5, 5], pbc=True))
     assert "positions are not finite" in message(Atoms("H2", [[0, 0, 0], [0, 0, np.nan]]))
     assert "there are none" in message(Atoms())
-    with pytest.raises(ChemscaleError, match="choose one of float32, float64"):
+    with pytest.raises(ChemscaleError, match="use one of float32, float64"):
         PotentialCalculator(trained_potential[1], dtype="half")
 
 
 def test_a_single_atom_has_an_energy_and_no_force(trained_potential):
     atoms = Atoms("H", calculator=PotentialCalculator(trained_potential[1]))
     assert np.isfinite(atoms.get_potential_energy()) and not atoms.get_forces().any()
+
+
+def test_keywords_of_other_tools_are_refused_and_named(trained_potential):
+    for keywords, said in (
+        ({"default_dtype": "float64"}, r"default_dtype = 'float64': unknown keyword; did you mean dtype\?"),
+        ({"devise": "cuda"}, r"devise = 'cuda': unknown keyword; did you mean device\?"),
+        ({"dtype": "float46"}, r"dtype = 'float46': unknown; did you mean float64\?"),
+        ({"device": "gpu"}, "device = 'gpu': .*; use cpu"),
+    ):
+        with pytest.raises(ChemscaleError, match=said):
+            PotentialCalculator(trained_potential[1], **keywords)
+    calculator = PotentialCalculator(trained_potential[1], device="cpu")
+    with pytest.raises(ChemscaleError, match="total_charge = 1: unknown keyword; did you mean charge"):
+        calculator.set(total_charge=1)
+
+
+def moments(atoms):
+    atoms.set_initial_magnetic_moments([1, 1] + [0] * (len(atoms) - 2))
+
+
+def charges(atoms):
+    atoms.set_initial_charges([1] + [0] * (len(atoms) - 1))
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"charge": 1}, {"charge": "+1"}, {"total_charge": -1}, {"Charge": 1}, {"net_charge": 2.0}, {"spin": 3},
+        {"multiplicity": 3}, {"spin_multiplicity": 3}, {"unpaired": 2}, charges, moments,
+    ],
+)  # fmt: skip
+def test_a_charge_or_open_shell_is_never_taken_for_a_neutral_closed_shell(trained_potential, info):
+    atoms = molecule("H2O")
+    atoms.calc = PotentialCalculator(trained_potential[1])
+    neutral = atoms.get_potential_energy()
+    if callable(info):
+        info(atoms)
+    else:
+        atoms.info |= info
+    with pytest.raises(ChemscaleError, match=r"(charge|unpaired) = -?[12]: the potential was trained on neutral"):
+        atoms.get_potential_energy()
+    atoms.calc.set(charge=2)
+    atoms = molecule("H2O")
+    atoms.calc = PotentialCalculator(trained_potential[1])
+    atoms.calc.set(charge=1)
+    with pytest.raises(ChemscaleError, match="charge = 1: the potential was trained on neutral"):
+        atoms.get_potential_energy()
+    for silent in ({}, {"charge": None}, {"charge": "0"}, {"charge": 0, "spin": 1, "multiplicity": 1}, {"spin": 0}):
+        atoms.info = silent
+        atoms.calc = PotentialCalculator(trained_potential[1])
+        assert atoms.get_potential_energy() == neutral
+
+
+def test_statements_that_contradict_each_other(trained_potential):
+    atoms = molecule("H2O")
+    atoms.calc = PotentialCalculator(trained_potential[1])
+    atoms.info |= {"charge": 0, "total_charge": 1}
+    with pytest.raises(ChemscaleError, match="H2O: charge: charge = 0, total_charge = 1; state one integer"):
+        atoms.get_potential_energy()
+    atoms.info = {"unpaired": 1}
+    with pytest.raises(ChemscaleError, match="H2O: 1 of 10 electrons cannot be unpaired; correct spin or charge"):
+        atoms.get_potential_energy()
+
+
+def test_many_molecules_at_once_and_energies_of_atoms(trained_potential, frames):
+    calculator = PotentialCalculator(trained_potential[1], dtype="float64")
+    energies, forces = calculator.predict(frames, batch_atoms=30)
+    assert energies.shape == (len(frames),) and len(forces) == len(frames)
+    for energy, force, frame in zip(energies, forces, frames, strict=True):
+        atoms = frame.copy()
+        atoms.calc = calculator
+        assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-9)
+        np.testing.assert_allclose(atoms.get_forces(), force, atol=1e-9)
+        assert atoms.get_potential_energies().sum() == pytest.approx(energy, abs=1e-9)
+    assert len(set(np.round(atoms.get_potential_energies(), 2))) > 1
+    assert calculator.predict([])[1] == []
+
+
+def test_what_the_training_data_say_nothing_about_is_warned_of_once(trained_potential, caplog):
+    calculator = PotentialCalculator(trained_potential[1])
+    calculator.predict([molecule("H2O"), molecule("CH4")])
+    assert not caplog.text
+    radical = Atoms("CH3", molecule("CH3").positions)  # those of ASE state their magnetic moments, and are refused
+    calculator.predict([radical, radical])
+    assert caplog.text.count("CH3 is outside the training domain: an odd number of electrons") == 1
+    direction = np.zeros((1, 119))
+    direction[0, [1, 6]] = 0.6, -0.8  # as trained on one composition, C3H4, alone
+    calculator.potential = calculator.potential._replace(undetermined=direction)
+    calculator.predict([molecule("C3H4_C2v")])
+    assert "C3H4" not in caplog.text
+    calculator.predict([molecule("CH4")])
+    assert "CH4 is outside the training domain: the training data have too few compositions" in caplog.text
+
+
+def test_large_molecules_find_their_pairs_by_a_tree(monkeypatch):
+    positions = torch.from_numpy(np.random.default_rng(0).normal(size=(500, 3)) * 6)
+    sizes = torch.tensor([1, 300, 199])
+    right = pairs(positions, sizes, 3.0)
+    monkeypatch.setattr("chemscale.geometries.batches.MAX_ALL_PAIRS_ATOMS", 100)
+    found = pairs(positions, sizes, 3.0)
+    assert all(torch.equal(a, b) for a, b in zip(right, found, strict=True)) and len(found[0]) > 1000
 
 
 def test_export_to_ase_gives_the_same_energies_and_a_card_whose_code_runs(

@@ -178,6 +178,17 @@ def test_a_simulation_is_summed_up_and_repeats(trained_potential, minima, tmp_pa
     assert found["relaxed"] == 1 and 0 < found["relax_rmsd"] < 0.5 and found["relax_energy"] < 200
 
 
+def test_simulations_of_ions_and_radicals_are_refused(minima, trained_potential, tmp_path):
+    table = pd.read_parquet(minima)
+    table.loc[0, "molecule"] = "[NH4+]"
+    table.to_parquet(tmp_path / "ions.parquet")
+    how = {"temperature": 300.0, "picoseconds": 0.05, "step": 0.5, "seed": 0}
+    with pytest.raises(
+        ChemscaleError, match=r"ions\.parquet: \[NH4\+\]: an ion or a radical; simulations take neutral"
+    ):
+        simulate(trained_potential[1], tmp_path / "ions.parquet", tmp_path / "dynamics.parquet", **how)
+
+
 def test_a_failed_run_simulates_nothing_and_says_why(minima, tmp_path):
     write_json(tmp_path / "metrics.json", {"status": "failed", "reason": "not finite", "fingerprint": "f"})
     how = {"temperature": 300.0, "picoseconds": 0.05, "step": 0.5, "seed": 0}

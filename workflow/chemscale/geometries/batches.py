@@ -12,6 +12,8 @@ from chemscale.geometries import keys
 from chemscale.geometries.references import require_elements, subtract
 from chemscale.geometries.store import Geometries
 
+MAX_ALL_PAIRS_ATOMS = 800  # in a molecule; larger ones take a tree to find their pairs
+
 
 class MicroBatch(NamedTuple):
     """The share of a batch that one process computes at once."""
@@ -29,6 +31,8 @@ def pairs(positions: Tensor, n_atoms: Tensor, cutoff: float) -> tuple[Tensor, Te
     first all pairs with i < j, sorted by i, then j, and then the same with i and j exchanged, so that what depends on
     distances alone can be computed for the first half and serve both.
     """
+    if len(positions) > MAX_ALL_PAIRS_ATOMS and int(n_atoms.max()) > MAX_ALL_PAIRS_ATOMS:
+        return _pairs_by_trees(positions, n_atoms, cutoff)
     # at 5 Å small molecules are mostly complete graphs, so testing every pair beats any cell list
     size = n_atoms.repeat_interleave(n_atoms)  # (A,) atoms in each atom's molecule
     first = (n_atoms.cumsum(0) - n_atoms).repeat_interleave(n_atoms)  # (A,) where that molecule begins
@@ -37,6 +41,25 @@ def pairs(positions: Tensor, n_atoms: Tensor, cutoff: float) -> tuple[Tensor, Te
     j = torch.arange(len(i), device=positions.device) + shift.index_select(0, i)  # (P,)
     d = positions.index_select(0, j) - positions.index_select(0, i)  # (P, 3)
     near = ((d * d).sum(1) < cutoff**2) & (i < j)
+    i, j = i[near], j[near]
+    return torch.cat([i, j]), torch.cat([j, i])
+
+
+def _pairs_by_trees(positions: Tensor, n_atoms: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Return the same pairs for large molecules: in time that grows with atoms, not with their square."""
+    from scipy.spatial import cKDTree
+
+    found, first = [], 0
+    x = positions.detach().cpu().double().numpy()
+    for size in n_atoms.tolist():
+        tree = cKDTree(x[first : first + size])
+        found.append(first + tree.query_pairs(1.001 * cutoff, output_type="ndarray"))
+        first += size
+    pair = np.concatenate(found)
+    pair = torch.from_numpy(pair[np.lexsort((pair[:, 1], pair[:, 0]))]).to(positions.device)
+    i, j = pair.unbind(1)
+    d = positions.index_select(0, j) - positions.index_select(0, i)
+    near = (d * d).sum(1) < cutoff**2
     i, j = i[near], j[near]
     return torch.cat([i, j]), torch.cat([j, i])
 

@@ -6,7 +6,7 @@ dropped and counted, but never taken for neutral closed shells.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,3 +182,39 @@ def _leave_out(
                 "`ions_and_radicals: drop` to leave such structures out"
             )
         reasons[k] = reasons[k] or {"charge": "charged", "spin": "open shell"}[key]
+
+
+def electrons_of(where: str, z: np.ndarray, properties: Mapping[str, Any], default: tuple[int, int]) -> dict[str, int]:
+    """Return the charge and the unpaired electrons that the `properties` of a molecule with atoms `z` (A,) state.
+
+    Where they state none, the `default` counts. A spin of 1 is a multiplicity where the number of electrons is even.
+    Raises ChemscaleError for statements that contradict each other, and for numbers that cannot be.
+    """
+    stated = {
+        name: float(totals(where, name, properties[name], len(z), 1)[0]) for name in relevant_names({}, properties)
+    }
+    charges = {name: number for name, number in stated.items() if states_charge(name) and not np.isnan(number)}
+    charge = _agreed(where, "charge", {name: n for name, n in charges.items() if n or not name.startswith("initial_")})
+    charge = default[0] if charge is None else charge
+    electrons = int(np.sum(z, dtype=int)) - charge
+    spins = {
+        name: _spin_excess(name, number, electrons % 2)
+        for name, number in stated.items()
+        if name not in charges and not np.isnan(number)
+    }
+    for name in spins:
+        if SPINS.fullmatch(plain_name(name)) and (stated[name] - electrons) % 2:
+            spins[name] = stated[name] - 1  # a multiplicity: unpaired electrons have the parity of all electrons
+    unpaired = _agreed(where, "spin", {name: n for name, n in spins.items() if n or not name.startswith("initial_")})
+    if unpaired is not None and (not 0 <= unpaired <= electrons or (electrons - unpaired) % 2):
+        raise ChemscaleError(f"{where}: {unpaired} of {electrons} electrons cannot be unpaired; correct spin or charge")
+    return {keys.CHARGE: charge, keys.UNPAIRED: default[1] if unpaired is None else unpaired}
+
+
+def _agreed(where: str, key: str, numbers: Mapping[str, float]) -> int | None:
+    """Return the integer that all `numbers` by name state, or None if there are none."""
+    found = {round(float(number)) for number in numbers.values()}
+    if len(found) > 1 or any(abs(number - round(float(number))) > INTEGER_TOLERANCE for number in numbers.values()):
+        shown = ", ".join(f"{name} = {number:g}" for name, number in numbers.items())
+        raise ChemscaleError(f"{where}: {key}: {shown}; state one integer")
+    return found.pop() if found else None

@@ -12,7 +12,9 @@ from rdkit.rdBase import BlockLogs
 from tblite.interface import TBLiteRuntimeError
 
 from chemscale.files import atomic, fingerprint, resumable_folder
+from chemscale.geometries import keys
 from chemscale.geometries.langevin import langevin_geometries
+from chemscale.geometries.molecule_names import read_name
 from chemscale.geometries.normal_modes import GeometryError, thermal_geometries
 from chemscale.geometries.raw_arrays import Block
 from chemscale.geometries.writing import write_store
@@ -38,10 +40,11 @@ def label(name: str, entry: dict, directory: Path | str, workers: int) -> dict:
     displacement = entry.get("displacement", "normal_modes")
     versions = {"rdkit": rdkit.__version__, "tblite": version("tblite")}
     decisive = {key: entry.get(key) for key in DECISIVE} | {"displacement": displacement}
+    decisive |= {key: entry[key] for key in ("charge",) if key in entry}
     identity = decisive | versions | {"method": METHOD, "molecules": fingerprint(molecules)}
     shards = resumable_folder(Path(directory) / "shards", identity)
     _label_all(shards, entry, molecules, workers)
-    failures = []
+    failures: list[dict] = []
     facts = {"source": f"{source}, {displacement.replace('_', ' ')}", "method": METHOD, "versions": versions}
     header = write_store(directory, name, entry, _finished(shards, molecules, failures), molecules, failures, facts)
     shutil.rmtree(shards)
@@ -53,18 +56,20 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
     entry, number, smiles = task
     wanted = entry["geometries_per_molecule"]
     failure = {"molecule": number, "smiles": smiles}
+    named = read_name(smiles)
+    electrons = {keys.CHARGE: named.charge, keys.UNPAIRED: named.unpaired} if "charge" in entry else None
     generator = np.random.default_rng((entry["seed"], number))
     displaced = DISPLACEMENTS[entry.get("displacement", "normal_modes")]
     with BlockLogs():
         try:
-            z, geometries = displaced(smiles, entry["conformers"], wanted, entry["temperature"], generator)
+            z, geometries = displaced(smiles, entry["conformers"], wanted, entry["temperature"], generator, electrons)
         except GeometryError as error:
             empty = Block(np.zeros(0), np.zeros((0, 0, 3)), np.zeros(0), np.zeros((0, 0, 3)), np.zeros(0))
             return empty, [{**failure, "geometry": None, "geometries": wanted, "reason": str(error)}]
     kept, energies, forces, failures = [], [], [], []
     for k, positions in enumerate(geometries):
         try:
-            energy, force = single_point(z, positions)
+            energy, force = single_point(z, positions, **(electrons or {}))
         except TBLiteRuntimeError as error:
             failures.append({**failure, "geometry": k, "geometries": 1, "reason": f"{METHOD}: {error}"})
             continue
@@ -73,7 +78,8 @@ def label_molecule(task: tuple[dict, int, str]) -> tuple[Block, list[dict]]:
         forces.append(force)
     shape = (-1, len(z), 3)
     group = np.full(len(kept), number)
-    return Block(z, np.reshape(kept, shape), np.array(energies), np.reshape(forces, shape), group), failures
+    own = {key: np.full(len(kept), count) for key, count in (electrons or {}).items()}
+    return Block(z, np.reshape(kept, shape), np.array(energies), np.reshape(forces, shape), group, **own), failures
 
 
 def _label_all(shards: Path, entry: dict, molecules: list[str], workers: int) -> None:

@@ -14,19 +14,25 @@ STEPS_BETWEEN = 20  # from one geometry taken to the next: two periods of a bond
 
 
 def langevin_geometries(
-    smiles: str, n_conformers: int, count: int, temperature: tuple[float, float], generator: np.random.Generator
+    smiles: str,
+    n_conformers: int,
+    count: int,
+    temperature: tuple[float, float],
+    generator: np.random.Generator,
+    electrons: dict[str, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
 
     Every conformer starts a trajectory, at a temperature drawn uniformly from the range (K); geometries are taken from
-    them in turn. Raises GeometryError.
+    them in turn. Without `electrons`, charge and unpaired ones, the molecule must be a neutral closed shell. Raises
+    GeometryError.
     """
-    molecule = conformers(smiles, n_conformers, seed=int(generator.integers(2**31)))
+    molecule = conformers(smiles, n_conformers, int(generator.integers(2**31)), electrons is None)
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
 
     def field(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        energy, forces = single_point(z, positions)
+        energy, forces = single_point(z, positions, **(electrons or {}))
         return np.array([energy]), forces
 
     geometries = np.empty((count, len(z), 3))

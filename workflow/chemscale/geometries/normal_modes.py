@@ -21,19 +21,20 @@ class GeometryError(Exception):
     """Report that no geometry of a molecule can be made; the message is the reason in failures.parquet."""
 
 
-def conformers(smiles: str, count: int, seed: int) -> Chem.Mol:
+def conformers(smiles: str, count: int, seed: int, neutral: bool = True) -> Chem.Mol:
     """Return the molecule with hydrogens and up to `count` conformers (ETKDGv3), each at its MMFF94 minimum.
 
-    Raises GeometryError if it is not a neutral closed-shell molecule, RDKit embeds none, or MMFF94 lacks parameters.
+    Raises GeometryError if it is more than one molecule, if it is an ion or a radical and must be `neutral`, if RDKit
+    embeds none, and if MMFF94 lacks parameters.
     """
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:
         raise GeometryError("not a SMILES")
     if len(Chem.GetMolFrags(molecule)) > 1:
         raise GeometryError("more than one molecule")
-    if Chem.GetFormalCharge(molecule):
+    if neutral and Chem.GetFormalCharge(molecule):
         raise GeometryError("charged")
-    if any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
+    if neutral and any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
         raise GeometryError("radical")
     molecule = Chem.AddHs(molecule)
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
@@ -95,13 +96,19 @@ def displacement(
 
 
 def thermal_geometries(
-    smiles: str, n_conformers: int, count: int, temperature: tuple[float, float], generator: np.random.Generator
+    smiles: str,
+    n_conformers: int,
+    count: int,
+    temperature: tuple[float, float],
+    generator: np.random.Generator,
+    electrons: dict[str, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return atomic numbers (A,) and `count` geometries (count, A, 3) in Å of a molecule.
 
-    Conformers take turns; each geometry has a temperature drawn uniformly from the range (K). Raises GeometryError.
+    Conformers take turns; each geometry has a temperature drawn uniformly from the range (K). Without `electrons`,
+    charge and unpaired ones, the molecule must be a neutral closed shell. Raises GeometryError.
     """
-    molecule = conformers(smiles, n_conformers, seed=int(generator.integers(2**31)))
+    molecule = conformers(smiles, n_conformers, int(generator.integers(2**31)), electrons is None)
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
     minima = []

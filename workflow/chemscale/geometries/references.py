@@ -15,15 +15,33 @@ def fit_references(geometries: Geometries, rows: np.ndarray) -> np.ndarray:
     not determine the energies (one molecule alone, say) these are the solution of least norm: right for those
     compositions, and for no others.
     """
-    n_atoms = geometries.n_atoms(rows)  # (S,)
-    z = geometries.z[geometries.atoms(rows)].astype(np.int64)  # (A,)
-    elements = len(chemical_symbols)
-    cells = np.repeat(np.arange(len(rows)), n_atoms) * elements + z  # (A,)
-    counts = np.bincount(cells, minlength=len(rows) * elements).reshape(len(rows), elements)  # (S, 119)
+    counts = compositions(geometries.z[geometries.atoms(rows)], geometries.n_atoms(rows))
     present = counts.any(0)
-    references = np.full(elements, np.nan)
+    references = np.full(len(chemical_symbols), np.nan)
     references[present] = np.linalg.lstsq(counts[:, present].astype(float), geometries.energy[rows], rcond=None)[0]
     return references
+
+
+def compositions(z: np.ndarray, n_atoms: np.ndarray) -> np.ndarray:
+    """Return the atoms of each element (S, 119) in structures of `n_atoms` (S,) atoms `z` (A,)."""
+    elements = len(chemical_symbols)
+    cells = np.repeat(np.arange(len(n_atoms)), n_atoms) * elements + z.astype(np.int64)  # (A,)
+    return np.bincount(cells, minlength=len(n_atoms) * elements).reshape(len(n_atoms), elements)
+
+
+def undetermined(geometries: Geometries, rows: np.ndarray) -> np.ndarray:
+    """Return the directions (D, 119) in which the compositions of `rows` leave the references undetermined.
+
+    They are orthonormal; energies of a composition with a part along one of them mean nothing. Molecules of enough
+    different compositions have none.
+    """
+    counts = compositions(geometries.z[geometries.atoms(rows)], geometries.n_atoms(rows))
+    present = np.flatnonzero(counts.any(0))
+    _, values, directions = np.linalg.svd(np.unique(counts[:, present], axis=0).astype(float))
+    rank = int((values > 1e-9 * values[0]).sum())
+    found = np.zeros((len(present) - rank, counts.shape[1]))
+    found[:, present] = directions[rank:]
+    return found
 
 
 def require_elements(references: np.ndarray, geometries: Geometries, rows: np.ndarray) -> None:

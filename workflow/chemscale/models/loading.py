@@ -41,6 +41,7 @@ class Potential(NamedTuple):
     references: np.ndarray  # (119,), eV by atomic number; NaN for elements absent from training
     cutoff: float  # Å
     charged: bool = False  # has inputs of charge and unpaired electrons
+    undetermined: np.ndarray = np.zeros((0, len(chemical_symbols)))  # (D, 119), of `references.undetermined`
 
 
 def load_potential(path: Path | str, dtype: torch.dtype = torch.float32) -> Potential:
@@ -58,11 +59,19 @@ def load_potential(path: Path | str, dtype: torch.dtype = torch.float32) -> Pote
         **{key: description[key] for key in ("family", "depth", "width", "cutoff")}, charged=charged
     )
     model.load_state_dict(weights)
-    references = np.full(len(chemical_symbols), np.nan)
-    for z, energy in description["references"].items():  # keys of JSON are text
-        references[int(z)] = energy
+    free = [_by_element(row, 0.0) for row in description.get("undetermined", [])]
     # forces are 10 % faster without gradients of the weights
-    return Potential(model.to(dtype).eval().requires_grad_(False), references, description["cutoff"], charged)
+    model = model.to(dtype).eval().requires_grad_(False)
+    undetermined = np.reshape(free, (-1, len(chemical_symbols)))
+    return Potential(model, _by_element(description["references"]), description["cutoff"], charged, undetermined)
+
+
+def _by_element(values: dict[str, float], default: float = np.nan) -> np.ndarray:
+    """Return an array (119,) of values by atomic number; the keys of JSON are text."""
+    array = np.full(len(chemical_symbols), default)
+    for z, value in values.items():
+        array[int(z)] = value
+    return array
 
 
 def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:

@@ -11,6 +11,7 @@ from ase.data import atomic_masses
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, finite, read_table, write_json
 from chemscale.geometries.dynamics import dynamics, kinetic_energies, thermal_velocities
+from chemscale.geometries.molecule_names import read_name
 from chemscale.models.loading import Potential, read_metrics
 from chemscale.simulation.calculator import PotentialCalculator
 from chemscale.simulation.predict import predict, require_known
@@ -34,8 +35,7 @@ def simulate(record: Path, minima: Path, out: Path, summary: Path | None = None,
         table, content["reason"], content["dynamics"] = pd.DataFrame({"molecule": []}), metrics["reason"], {}
     else:
         starts = _read_minima(minima)
-        calculator = PotentialCalculator(record)
-        calculator.potential.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        calculator = PotentialCalculator(record, device="cuda" if torch.cuda.is_available() else "cpu")
         molecules = [
             Atoms(numbers, np.reshape(start, (-1, 3)))
             for numbers, start in zip(starts["numbers"], starts["start"], strict=True)
@@ -135,4 +135,10 @@ def _read_minima(path: Path) -> pd.DataFrame:
     if missing or table.empty:
         fault = f"lacks the columns {', '.join(missing)}" if missing else "has no molecules"
         raise ChemscaleError(f"{path}: {fault}; make it with `chemscale minima`")
+    for name, numbers in zip(table["molecule"], table["numbers"], strict=True):
+        named = read_name(str(name))
+        if named.charge or named.unpaired or sum(numbers) % 2:
+            raise ChemscaleError(
+                f"{path}: {name}: an ion or a radical; simulations take neutral closed-shell molecules"
+            )
     return table

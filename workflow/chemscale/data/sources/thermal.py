@@ -16,7 +16,7 @@ def _low_to_high(values: list) -> list:
 
 
 class ThermalGeometries(GeometryEntry):
-    """Geometries made and labelled here, of neutral closed-shell molecules of elements that MMFF94 knows.
+    """Geometries made and labelled here, of molecules of elements that MMFF94 knows.
 
     The molecules are `smiles`, or those of the file at `path`, or the first `molecules` CHNO molecules of RDKit's NCI
     file that have `min_heavy_atoms` to `max_heavy_atoms` heavy atoms.
@@ -33,6 +33,11 @@ class ThermalGeometries(GeometryEntry):
     geometries_per_molecule: Count = key("geometries per molecule")
     temperature: Annotated[list[NonNegative], Field(min_length=2, max_length=2), AfterValidator(_low_to_high)] = key(
         "lowest and highest temperature, drawn evenly", unit="K"
+    )
+    charge: Literal["smiles"] | None = key(
+        "smiles = ions and radicals too, with the charge and the radical electrons of their SMILES; left out, they are "
+        "failures",
+        None,
     )
     displacement: Literal["normal_modes", "langevin"] = key(
         "from the minimum: along normal modes, or by Langevin dynamics in a heat bath", "normal_modes"

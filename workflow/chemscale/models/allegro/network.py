@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
+from chemscale.models.atomwise import AtomicSum
 from chemscale.models.family import ELEMENTS
 
 PAIRS_PER_ATOM = 15.0  # keeps sums over pairs near 1 at first; organic molecules at 5 Å
 
 
-class Allegro(nn.Module):
+class Allegro(AtomicSum):
     """The energy of a molecule as the sum over its atoms of one number per element and the energies of their pairs.
 
     It has `depth` layers with `width` scalar and `width`/4 (at least 4) tensor features per pair. Tensors go up to
@@ -31,13 +32,12 @@ class Allegro(nn.Module):
         self.shifts = nn.Embedding(ELEMENTS, 1)  # eV; the whole energy of an atom without neighbours
         nn.init.zeros_(self.shifts.weight)
 
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return energies (M,) in eV, without the reference energies of the atoms."""
+    def atomic_energies(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the energies (A,) of the atoms in eV, without their reference energies."""
         positions, z = batch[keys.POSITIONS], batch[keys.Z]
         pairs = torch.stack([batch[keys.PAIR_I], batch[keys.PAIR_J]])  # (2, E)
         output = self.network({"pos": positions, "edge_index": pairs, "atom_types": z})
-        atomic = (self.shifts(z) + output["atomic_energy"].to(positions.dtype)).squeeze(-1)  # (A,)
-        return atomic.new_zeros(len(batch[keys.N_ATOMS])).index_add(0, batch[keys.MOLECULE], atomic)
+        return (self.shifts(z) + output["atomic_energy"].to(positions.dtype)).squeeze(-1)
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Change precision also where nequip's modules cast to the one they were built in."""

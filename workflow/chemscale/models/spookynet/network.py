@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chemscale.geometries import keys
+from chemscale.models.atomwise import AtomicSum
 from chemscale.models.family import ELEMENTS
 
 BOHR = 0.529177  # Å
 
 
-class SpookyNet(nn.Module):
+class SpookyNet(AtomicSum):
     """The energy of a molecule as the sum of atomic energies, read from the outputs of all modules, eq. 10–12.
 
     It has `depth` interaction modules with `width` features. `charged` models read `keys.CHARGE` and `keys.UNPAIRED` of
@@ -50,8 +51,8 @@ class SpookyNet(nn.Module):
         self.readout = nn.Linear(width, 1, bias=False)
         nn.init.zeros_(self.readout.weight)  # a fresh model predicts nothing, whatever its size
 
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return energies (M,) in eV, without the reference energies of the atoms."""
+    def atomic_energies(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the energies (A,) of the atoms in eV, without their reference energies."""
         positions, i, j, molecule = (batch[k] for k in (keys.POSITIONS, keys.PAIR_I, keys.PAIR_J, keys.MOLECULE))
         molecules = len(batch[keys.N_ATOMS])
         x = elements = self.embedding(batch[keys.Z])[None]  # (1, A, F)
@@ -63,8 +64,7 @@ class SpookyNet(nn.Module):
         for module in self.interactions:
             x, y = module(x, radial, angular, i, j, molecule, molecules)
             outputs = outputs + y
-        atomic = self.readout(outputs[0]).squeeze(-1)  # (A,)
-        return atomic.new_zeros(molecules).index_add(0, molecule, atomic)
+        return self.readout(outputs[0]).squeeze(-1)
 
 
 class PairBasis(nn.Module):

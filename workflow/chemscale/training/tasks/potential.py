@@ -15,7 +15,7 @@ from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.geometries.batches import GeometryBatches, MicroBatch, evaluation_batches, gather
 from chemscale.geometries.error_metrics import error_metrics
-from chemscale.geometries.references import fit_references, require_elements
+from chemscale.geometries.references import fit_references, require_elements, undetermined
 from chemscale.geometries.store import Geometries, open_geometries
 from chemscale.models.accounting import counted_flops
 from chemscale.models.potentials import build_potential, energy_and_forces
@@ -63,6 +63,9 @@ class PotentialTask:
 
     def description(self) -> dict:
         """Return all that is needed to build the trained model and to add the references of its energies."""
+        free = [
+            {z: float(part) for z, part in enumerate(row) if part} for row in undetermined(self.geometries, self.rows)
+        ]
         return {
             "arm": "potential",
             "family": self.settings.family,
@@ -71,6 +74,7 @@ class PotentialTask:
             "cutoff": self.training.cutoff,  # Å
             **({"charged": True} if self.charged else {}),
             "references": {z: float(e) for z, e in enumerate(self.references) if e == e},  # eV by Z
+            **({"undetermined": free} if free else {}),  # compositions that say nothing about the references
         }
 
     def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
