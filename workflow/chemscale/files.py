@@ -16,6 +16,9 @@ from chemscale.errors import ChemscaleError
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_EXPANSION = 300  # times that a compressed file may grow
+UNPACKED_UNASKED = 1 << 28  # bytes that any file may unpack to
+
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -89,6 +92,15 @@ def files_of(path: Path | str) -> list[Path]:
     """Return the file, or all files in the folder and its folders, sorted."""
     path = Path(path)
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def require_plausible_size(where: Path | str, unpacked: int, packed: int) -> None:
+    """Raise ChemscaleError if a file unpacks to more than any data do, so that it does not fill memory or disk."""
+    if unpacked > max(MAX_EXPANSION * packed, UNPACKED_UNASKED):
+        raise ChemscaleError(
+            f"{where}: {packed:,} bytes unpack to {unpacked:,} or more, which no real data do; check where the file is "
+            "from, or unpack it by hand"
+        )
 
 
 def sha256(path: Path | str) -> str:

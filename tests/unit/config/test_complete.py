@@ -336,6 +336,14 @@ def test_own_datasets_are_checked_like_everything_else(config):
     ]
 
 
+@pytest.mark.parametrize("name", ["abc\n", "a\nb", "../up", "/etc", "", "-rf", "a.b", "a b", "A"])
+def test_a_name_that_is_no_folder_of_its_own_is_refused(config, name):
+    wrong = "expected lower-case letters, digits and hyphens, the first no hyphen"
+    assert problems(config | {"study": name}) == [f"study = {name!r}: {wrong}"]
+    with pytest.raises(ChemscaleError, match=f"(?s)datasets.*: {wrong}"):
+        complete(config | {"datasets": {name: OWN}}, REGISTRY)
+
+
 def test_molecules_longer_than_the_model_reads(config):
     config["datasets"] = {"own": OWN | {"max_tokens": 600}}
     config["language"]["dataset"] = "own"

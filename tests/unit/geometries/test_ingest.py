@@ -71,6 +71,51 @@ def test_a_trajectory_in_an_archive_or_in_a_tar(tmp_path, column):
     np.testing.assert_allclose(stored(tmp_path / "store")[0], np.sort(e.ravel()), atol=1e-6)
 
 
+NPZ = ENTRY | {"format": "npz", "energy": "E", "forces": "F", "unseen_molecules": 0}
+NPZ |= {"energy_unit": "eV", "forces_unit": "eV/angstrom"}
+
+
+def trajectory(path):
+    z, x, e, f = springs("CH4", 30)
+    np.savez(path, z=z, R=x, E=e, F=f)
+    return path
+
+
+def pretend(tar, name, kind, target=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    tar.addfile(member)
+
+
+def test_only_regular_files_of_a_tar_are_read(tmp_path):
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        pretend(tar, "passwd.npz", tarfile.SYMTYPE, "/etc/passwd")
+        pretend(tar, "hard.npz", tarfile.LNKTYPE, "/etc/passwd")
+        pretend(tar, "fifo.npz", tarfile.FIFOTYPE)
+        pretend(tar, "folder.npz", tarfile.DIRTYPE)
+        pretend(tar, "device.npz", tarfile.CHRTYPE)
+    with pytest.raises(ChemscaleError, match=r"all\.tar: the tar contains no \.npz; check the file"):
+        ingest("md", NPZ, tmp_path / "all.tar", tmp_path / "store")
+    with tarfile.open(tmp_path / "all.tar", "a") as tar:
+        tar.add(trajectory(tmp_path / "methane.npz"), "../../methane.npz")
+    assert ingest("md", NPZ, tmp_path / "all.tar", tmp_path / "store")["structures"]["train"] == 22
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.tar", "methane.npz", "store"]
+
+
+@pytest.mark.parametrize("packed", ["tar", "npz"])
+def test_an_archive_that_unpacks_beyond_reason_is_refused(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr("chemscale.files.UNPACKED_UNASKED", 1 << 20)
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, z=[6], R=np.zeros((100_000, 1, 3)), E=np.zeros(100_000), F=np.zeros((100_000, 1, 3)))
+    if packed == "tar":
+        np.savez(path, z=[6], R=np.zeros((100_000, 1, 3)), E=np.zeros(100_000), F=np.zeros((100_000, 1, 3)))
+        with tarfile.open(tmp_path / "bomb.tar.bz2", "w:bz2") as tar:
+            tar.add(path, "bomb.npz")
+        path = tmp_path / "bomb.tar.bz2"
+    with pytest.raises(ChemscaleError, match=r"bytes unpack to [\d,]+ or more, which no real data do"):
+        ingest("md", NPZ, path, tmp_path / "store")
+
+
 def test_spellings_of_a_molecule_are_one_molecule(tmp_path):
     """Else the frames of a molecule that is held out would be in train under another name."""
     path, names = tmp_path / "a.xyz", ["O", "[OH2]", "[H]O[H]", "[H:1][O:2][H:3]"]

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chemscale.errors import ChemscaleError
+from chemscale.files import require_plausible_size
+from chemscale.molecules.bounded import bounded
 from chemscale.molecules.encoding import readable
 from chemscale.molecules.tables import (
     DELIMITERS,
@@ -27,6 +29,7 @@ from chemscale.molecules.tables import (
 )
 
 FORMATS = {".smi": "lines", ".txt": "lines", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".sdf": "sdf"}
+MAX_RECORD_LINES = 100_000  # of an SDF
 PARQUET_ROWS = 10_000  # rows of a Parquet file in memory at a time
 MARKS = {  # bytes that a file of an encoding begins with; the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",
@@ -170,6 +173,9 @@ def _sdf(path: Path, text: TextIO, layout: Layout) -> Iterator[Line]:
     for line in text:
         if not line.startswith("$$$$"):
             record.append(line)
+            if len(record) > MAX_RECORD_LINES:
+                most = f"more than {MAX_RECORD_LINES:,} lines"
+                raise ChemscaleError(f"{path}: record {number:,} has {most}; each record of an SDF ends with $$$$")
             continue
         yield Line(number, "".join(record), _title(record) or str(number))
         record, number = [], number + 1
@@ -233,7 +239,9 @@ def _open(path: Path) -> Iterator[tuple[IO[bytes], str]]:
             if len(files) != 1:
                 found = ", ".join(files[:5])
                 raise ChemscaleError(f"{path}: contains {len(files)} files; expected exactly one: {found}")
-            with archive.open(files[0]) as file:
+            info = archive.getinfo(files[0])
+            require_plausible_size(path, info.file_size, info.compress_size)
+            with archive.open(info) as file:
                 yield file, files[0]
     elif path.suffix == ".gz":
         with gzip.open(path, "rb") as packed:
@@ -252,7 +260,7 @@ def _text(path: Path, file: IO[bytes]) -> TextIO:
         if max(even, odd) < 0.4 * len(start) or min(even, odd):
             raise ChemscaleError(f"{path}: not a text file; set `format` if its suffix does not tell what it is")
         encoding = "utf-16-be" if even else "utf-16-le"  # ASCII without a mark
-    return io.TextIOWrapper(file, encoding or "utf-8-sig", errors="chemscale-latin-1", newline="")
+    return io.TextIOWrapper(bounded(path, file), encoding or "utf-8-sig", errors="chemscale-latin-1", newline="")
 
 
 def _latin_1(error: UnicodeError) -> tuple[str, int]:

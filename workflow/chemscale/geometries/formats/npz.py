@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from chemscale.errors import ChemscaleError
+from chemscale.files import require_plausible_size
 from chemscale.geometries.formats.arrays import blocks_of_arrays
 from chemscale.geometries.formats.block import Labelled
 
@@ -49,13 +50,15 @@ def read_npz(path: Path, entry: dict) -> Iterator[Labelled]:
 
 
 def _tar(path: Path, entry: dict) -> Iterator[Labelled]:
-    found = False
+    found, unpacked = False, 0
     try:
         with tarfile.open(path) as tar:
             for member in tar:
                 if not (member.isfile() and member.name.endswith(".npz")):
                     continue
                 found = True
+                unpacked += member.size
+                require_plausible_size(path, unpacked, path.stat().st_size)
                 with TemporaryFile() as file:  # reading an archive seeks, which is slow in a compressed tar
                     content = tar.extractfile(member)
                     assert content is not None  # it is a file
@@ -96,7 +99,9 @@ class _Members(Mapping):
             raise KeyError(name)
         if name not in self.open:
             path = self.folder / f"{len(self.open)}.npy"
-            with self.archive.open(f"{name}.npy") as member, open(path, "wb") as file:
+            info = self.archive.getinfo(f"{name}.npy")
+            require_plausible_size(f"{self.where}/{name}", info.file_size, info.compress_size)
+            with self.archive.open(info) as member, open(path, "wb") as file:
                 shutil.copyfileobj(member, file, 1 << 22)
             self.open[name] = open_npy(f"{self.where}/{name}", path)
         return self.open[name]
