@@ -47,6 +47,6 @@ pip --no-deps --no-build-isolation --editable . || fail "pip could not install c
 
 # start-up of every job: compiled once here, since some machines forbid Python to write bytecode later
 .venv/bin/python -m compileall -q workflow/chemscale
-.venv/bin/python -c 'import torch, schnetpack, tblite, selfies, rdkit' || fail "an installed package does not import"
+.venv/bin/python -c 'import torch, schnetpack, allegro, tblite, selfies, rdkit' || fail "an installed package does not import"
 touch .venv/ready
 say "done; 'source .venv/bin/activate' puts chemscale and snakemake on your PATH"

@@ -10,7 +10,6 @@ import torch
 from ase import Atoms
 from ase.build import molecule as ase_molecule
 from helpers.molecules import CUTOFF, batch_of, distorted, evaluate
-from helpers.potentials import HAS_ALLEGRO, every_potential
 from schnetpack.atomistic import Atomwise, Forces, PairwiseDistances
 from schnetpack.interfaces import AtomsConverter
 from schnetpack.model import NeuralNetworkPotential
@@ -22,9 +21,9 @@ from chemscale.geometries import keys
 from chemscale.models.accounting import counted_flops, parameter_groups
 from chemscale.models.family import non_embedding
 from chemscale.models.potentials import build_potential, energy_and_forces
-from chemscale.models.registry import potential_family
+from chemscale.models.registry import families_of, potential_family
 
-families = pytest.mark.parametrize("family", every_potential())
+families = pytest.mark.parametrize("family", families_of("potential"))
 
 
 @pytest.fixture
@@ -206,12 +205,6 @@ def _squares(model, batch):
 def test_atoms_almost_on_top_of_each_other_have_finite_forces(model):
     energy, forces = evaluate(model, Atoms("OCH", positions=[[0, 0, 0], [1e-4, 0, 0], [1, 0, 0]]))
     assert np.isfinite(energy).all() and np.isfinite(forces).all()
-
-
-@pytest.mark.skipif(HAS_ALLEGRO, reason="the extra `allegro` is installed")
-def test_allegro_without_its_extra_says_what_to_install():
-    with pytest.raises(ChemscaleError, match=r"No module named 'allegro'; .*pip install --editable '\.\[allegro\]'"):
-        build_potential("allegro", 2, 16, CUTOFF)
 
 
 def test_painn_has_the_published_number_of_parameters():

@@ -35,7 +35,7 @@ FAMILY = PotentialFamily(
     label="Allegro",
     colour="#e69f00",
     symmetry="tensor",
-    description="pairs of one centre, tensors to l = 1; layers of nequip-allegro (extra `allegro`)",
+    description="pairs of one centre, tensors to l = 1; layers of nequip-allegro",
     source="Musaelian et al., Nat. Commun. 14, 579 (2023)",
     network="chemscale.models.allegro.network:Allegro",
     groups={

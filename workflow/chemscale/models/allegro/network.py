@@ -1,7 +1,7 @@
 """Allegro: nequip-allegro's layers on our batches.
 
 The energy of an atom is a sum over its pairs, and pairs exchange tensors only with pairs of the same centre. nequip and
-nequip-allegro are the extra `allegro`, imported when a model is built.
+nequip-allegro are imported when a model is built.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from chemscale.errors import ChemscaleError
 from chemscale.geometries import keys
 from chemscale.models.atomwise import AtomicSum
 from chemscale.models.family import ELEMENTS
@@ -22,8 +21,7 @@ class Allegro(AtomicSum):
     """The energy of a molecule as the sum over its atoms of one number per element and the energies of their pairs.
 
     It has `depth` layers with `width` scalar and `width`/4 (at least 4) tensor features per pair. Tensors go up to
-    l = 1 with both parities, as in nequip's baseline, and every hidden layer has `width` neurons. Raises ChemscaleError
-    where the extra is not installed.
+    l = 1 with both parities, as in nequip's baseline, and every hidden layer has `width` neurons.
     """
 
     def __init__(self, depth: int, width: int, cutoff: float, radial: int):
@@ -50,15 +48,10 @@ class Allegro(AtomicSum):
 
 def _network(depth: int, width: int, cutoff: float, radial: int) -> nn.Module:
     """Return nequip's network from pairs to atomic energies; torch's global settings stay as they are."""
-    try:
-        from allegro.model.allegro_models import FullAllegroModel
-        from e3nn.o3 import Irreps
-        from nequip.utils.compile import conditional_torchscript_mode
-    except ImportError as error:
-        raise ChemscaleError(
-            f"family = allegro: {error}; install the extra with pip install --editable '.[allegro]' in the folder of "
-            "chemscale"
-        ) from None
+    from allegro.model.allegro_models import FullAllegroModel
+    from e3nn.o3 import Irreps
+    from nequip.utils.compile import conditional_torchscript_mode
+
     with conditional_torchscript_mode(False):  # second derivatives of scripted modules are unreliable
         whole = FullAllegroModel.__wrapped__(
             r_max=cutoff,
