@@ -3,7 +3,7 @@
 import pytest
 
 from chemscale.errors import ChemscaleError
-from chemscale.study import read_site
+from chemscale.study import Site, read_site
 
 
 def write(directory, text: str):
@@ -47,3 +47,10 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path):
     write(tmp_path, "account: [\n")
     with pytest.raises(ChemscaleError, match=r"site\.yaml: not a YAML file"):
         read_site(tmp_path, {})
+
+
+def test_the_example_is_valid_and_shows_every_key(checkout):
+    path = checkout / "profiles" / "slurm" / "site.example.yaml"
+    site = read_site(checkout, {"CHEMSCALE_SITE": str(path)})
+    assert site.model_fields_set == set(Site.model_fields)
+    assert all(nodes.model_fields_set == set(type(nodes).model_fields) for nodes in (site.cpu, site.gpu))
