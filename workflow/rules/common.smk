@@ -104,12 +104,17 @@ def ingest_memory(wildcards):
     return round(1500 + 2e-4 * DATASETS[wildcards.dataset].get("structures", 5e6))
 
 
-def cell_of(wildcards):
-    """Return the cell that the wildcards name."""
-    name = CELL.format(**dict(wildcards.items()))
+def cell_name(wildcards):
+    """Return the name of the cell that the wildcards name."""
+    name = CELL.format_map(vars(wildcards))
     if name not in CELLS:
         raise WorkflowError(f"{name} is not a cell of the study {config['study']}; its configuration decides which are")
-    return CELLS[name]
+    return name
+
+
+def cell_of(wildcards):
+    """Return the cell that the wildcards name."""
+    return CELLS[cell_name(wildcards)]
 
 
 def cell_settings(wildcards):
@@ -133,25 +138,31 @@ def estimated(command, *names):
     )
 
 
-def asks(estimate_of):
+@functools.cache
+def requested(attempt, *job):
+    """Return what a job of `estimated` asks for in an attempt."""
+    return study.resources(estimated(*job), attempt, SITE)
+
+
+def asks(job_of):
     """Return the resources of jobs that have an estimate, by name: functions of wildcards and attempt."""
 
     def asks_for(resource):
-        return lambda wildcards, attempt: study.resources(estimate_of(wildcards), attempt, SITE)[resource]
+        return lambda wildcards, attempt: requested(attempt, *job_of(wildcards))[resource]
 
     return {resource: asks_for(resource) for resource in ("mem_mb", "runtime", "gpu")} | of_site(
-        lambda wildcards: SITE.nodes(estimate_of(wildcards).gpu).partition
+        lambda wildcards: SITE.nodes(estimated(*job_of(wildcards)).gpu).partition
     )
 
 
 def cell_asks(command):
     """Return the resources of jobs whose command trains or uses a cell."""
-    return asks(lambda wildcards: estimated(command, cell_of(wildcards).name))
+    return asks(lambda wildcards: (command, cell_name(wildcards)))
 
 
 def sweep_asks():
     """Return the resources of a sweep of learning rates."""
-    return asks(lambda wildcards: estimated("tune", wildcards.arm, wildcards.family))
+    return asks(lambda wildcards: ("tune", wildcards.arm, wildcards.family))
 
 
 def on_cpu(mem_mb, runtime):
@@ -170,7 +181,7 @@ def of_site(partition):
 
 def ranks(wildcards):
     """Return the processes of a training, one per GPU: each has a core."""
-    return max(1, estimated("train", cell_of(wildcards).name).gpu)
+    return max(1, estimated("train", cell_name(wildcards)).gpu)
 
 
 def cell_priority(wildcards):
