@@ -5,7 +5,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help study figures test test-all check format reference lock clean
+.PHONY: help study figures test test-all test-slurm check format reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ test: .venv/ready ## set up, run the test suite
 test-all: .venv/ready ## the test suite with what takes minutes
 	python -m pytest -m "not slurm and not gpu"
 
+test-slurm: .venv/ready ## run the tests on a real Slurm of two nodes; needs root, slurmctld, slurmd, slurm-client
+	python -m pytest -m slurm tests/cluster
+
 check: .venv/ready ## check style, docstrings, spelling, types and the workflow
 	ruff check .
 	ruff format --check .
@@ -36,8 +39,9 @@ format: .venv/ready ## put code into the house style
 	ruff format .
 	snakefmt Snakefile workflow
 
-reference: .venv/ready ## write the JSON schema and docs/configuration.md from the configuration's models
+reference: .venv/ready ## write the JSON schema, docs/configuration.md and docs/runs-table.md from the code
 	python -m chemscale.config.reference
+	python -m chemscale.analysis.columns >docs/runs-table.md
 
 lock: .venv/ready ## write envs/requirements.lock from what is installed
 	envs/lock.sh

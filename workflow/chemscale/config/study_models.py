@@ -151,8 +151,8 @@ class Tune(Keys):
 class Seeds(Keys):
     """Runs of a cell, which differ in initial weights and order of batches."""
 
-    small_half: Count = key("runs of a cell at the smaller half of the data sizes, a middle one not included", 2)
-    large_half: Count = key("runs of a cell at the other data sizes", 1)
+    small_half: Count = key("seeds per size at the smaller half of the data sizes (of five sizes, the two smallest)", 2)
+    large_half: Count = key("seeds per size at the other data sizes", 1)
 
 
 class LanguageGrid(Keys):
@@ -171,7 +171,7 @@ class PotentialGrid(LanguageGrid):
 
 
 class Generate(Keys):
-    """Molecules that the first run of every cell generates."""
+    """Molecules that the models of seed 0 generate."""
 
     molecules: Count = key("molecules per cell", 500)
     temperature: Positive = key("divisor of the logits; 1 = the distribution that was learnt", 1.0)
@@ -181,7 +181,7 @@ class Generate(Keys):
 
 
 class Simulate(Keys):
-    """Dynamics and relaxations by the first run of every cell."""
+    """Dynamics and relaxations by the models of seed 0."""
 
     molecules: Count = key("held-out molecules to simulate, the same for every cell", 16)
     temperature: Positive = key("temperature of the dynamics", 500.0, unit="K")

@@ -27,7 +27,7 @@ class Entry(Keys):
     title: str | None = key("what the dataset is", None)
     licence: str | None = key("licence of the data", None)
     citation: str | None = key("publication to cite", None)
-    seed: Natural = key("seed of the permutation whose prefixes are the training subsets, and of what is drawn here")
+    seed: Natural = key("seed of the shuffle, whose first D examples are a training subset, and of what is drawn here")
     max_failure_share: Share = key("share of refused lines or geometries above which the step fails")
 
     @classmethod
@@ -50,8 +50,8 @@ class MoleculeEntry(Entry):
     molecules: Count | None = key(
         "distinct molecules it holds, to check the sizes of a study before anything runs", None
     )
-    validation: Count = key("held-out molecules that choose weights", unit="molecules")
-    test: Count = key("held-out molecules that choose nothing", unit="molecules")
+    validation: Count = key("molecules of the validation split, which selects weights", unit="molecules")
+    test: Count = key("molecules of the test split", unit="molecules")
     max_tokens: Annotated[int, Field(ge=3)] = key(
         "longest molecule kept, [BOS] and [EOS] included; longer ones are refused, counted and kept with the reason",
         unit="tokens",
@@ -77,8 +77,8 @@ class MoleculeFileEntry(MoleculeEntry):
     )
     split_column: str | None = key("column of csv and parquet that names the split of a molecule", None)
     splits: dict[Name, str] | None = key(
-        "the file's own splits, ours: theirs, as in {train: train, test: test, scaffold: test_scaffolds}; validation "
-        "is drawn from train unless it is named; all others are final test splits, whose sum `test` states",
+        "names of the splits here, with those in the file, as in {train: train, test: test, scaffold: test_scaffolds}; "
+        "validation is drawn from train unless it is named; all others are final test splits, whose sum `test` states",
         None,
     )
     test_each: Count | None = key(
@@ -111,8 +111,10 @@ class GeometryEntry(Entry):
         None,
     )
     unseen_molecules: Natural | None = key("molecules held out with all their geometries", None)
-    validation: Count | None = key("geometries of training molecules that choose weights", None, unit="structures")
-    test: Count | None = key("geometries of training molecules that choose nothing", None, unit="structures")
+    validation: Count | None = key(
+        "geometries of training molecules in the validation split, which selects weights", None, unit="structures"
+    )
+    test: Count | None = key("geometries of training molecules in the test split", None, unit="structures")
 
     @classmethod
     def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -154,7 +156,9 @@ class GeometryFileEntry(GeometryEntry):
         "what the file calls the spins; smiles = the radical electrons of the SMILES; left out, all are closed shells",
         None,
     )
-    spin_is: Literal["unpaired", "multiplicity"] = key("what spins count: unpaired electrons, or one more", "unpaired")
+    spin_is: Literal["unpaired", "multiplicity"] = key(
+        "whether a spin is the number of unpaired electrons or the multiplicity 2S+1", "unpaired"
+    )
     ions_and_radicals: Literal["refuse", "drop"] = key(
         "what to do with a geometry whose charge or open shell the file shows but `charge` or `spin` do not take: "
         "refuse the file, or leave it out and count it",

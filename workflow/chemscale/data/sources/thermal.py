@@ -26,10 +26,10 @@ class ThermalGeometries(GeometryEntry):
     path: str | None = key("file of molecules to make geometries of", None)
     format: Literal["lines", "csv", "parquet"] | None = key("format of that file; left out, the suffix tells", None)
     column: str | None = key("its column of SMILES; left out, found by name or content", None)
-    molecules: Count | None = key("molecules to make geometries of: the first so many; needed for NCI's", None)
+    molecules: Count | None = key("use only the first so many molecules; needed for those of NCI", None)
     min_heavy_atoms: Count = key("fewest heavy atoms of NCI's molecules", 1)
     max_heavy_atoms: Count | None = key("most heavy atoms of NCI's molecules; needed for them", None)
-    conformers: Count = key("most conformers per molecule; its geometries take turns among them")
+    conformers: Count = key("most conformers per molecule; geometries are spread evenly over them")
     geometries_per_molecule: Count = key("geometries per molecule")
     temperature: Annotated[list[NonNegative], Field(min_length=2, max_length=2), AfterValidator(_low_to_high)] = key(
         "lowest and highest temperature, drawn evenly", unit="K"
