@@ -33,7 +33,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
 
     The other files are `tokens.npy`, `offsets.npy`, `vocabulary.json`, `molecules.parquet` (smiles, origin; in the same
     order) and `failures.parquet` (line, smiles, reason: every refused line). Their bytes depend neither on the number
-    of `workers` nor on a kill: until the store is complete, finished work is kept in `shards/`. Memory: about 130 bytes
+    of `workers` nor on a kill: until the store is complete, finished work is kept in `shards/`. Memory: about 140 bytes
     per molecule. Raises ChemscaleError if the raw file is not the one that was fetched or not one of molecules, if more
     than the entry's `max_failure_share` of its lines are refused, if a molecule is in two of the splits that the file
     brings, or if nothing is left to train on.

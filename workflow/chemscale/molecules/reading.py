@@ -1,6 +1,7 @@
 """Read molecules from files of every usual format, compressed or not, one record at a time."""
 
 import codecs
+import errno
 import gzip
 import io
 import zipfile
@@ -223,10 +224,11 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ChemscaleError(f"{path}: no such file") from None
-    # OSError: what gzip and Arrow raise for bytes that make no sense; RuntimeError: a zip that asks for a password
+    # OSError: what gzip, zipfile and Arrow raise for bytes that make no sense; RuntimeError: a zip with a password
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, pa.ArrowException) as error:
-        if getattr(error, "errno", None):  # the system's own: no permission, a disk that fails
-            raise
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # no permission, a disk that fails
+            reason = error.strerror or error
+            raise ChemscaleError(f"{path}: cannot be read ({reason}); check the file and its folder") from None
         raise ChemscaleError(f"{path}: damaged ({error}); remove it and fetch it again") from None
 
 

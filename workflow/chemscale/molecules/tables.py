@@ -32,7 +32,10 @@ def find_delimiter(lines: list[str]) -> str:
     """Return the delimiter that splits most of the `lines` into as many values as the first; a comma if none does."""
     best, found = (0.0, 1), ","
     for delimiter in DETECTED:
-        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        except csv.Error:  # a value that is too long: an error with its line when the rows are read
+            continue
         agreement = (counts.count(counts[0]) / len(counts), counts[0]) if counts else best
         if agreement > best and counts[0] > 1:
             best, found = agreement, delimiter
