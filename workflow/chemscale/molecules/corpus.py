@@ -182,9 +182,10 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
     good = sum(readable(line.text, sdf=layout.form == "sdf") for line in first)
     if good < MIN_MOLECULE_SHARE * len(first):
         shown = first[0].text.strip().split("\n")[0][:60]
+        place = f"{'record' if layout.form in ('parquet', 'sdf') else 'line'} {first[0].number:,}"
         raise ChemscaleError(
             f"{raw}: read as {layout}, only {good} of the first {len(first)} records are molecules "
-            f"(line {first[0].number} has {shown!r}); if the file holds SMILES, say how to read it with "
+            f"({place} has {shown!r}); if the file holds SMILES, say how to read it with "
             "`format`, `column` and `delimiter`"
         )
     return lines
