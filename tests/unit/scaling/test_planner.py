@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from chemscale import cli
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.allocation.cost import SIX_N_D
 from chemscale.scaling.allocation.design import Design, choose_runs
 from chemscale.scaling.allocation.planner import candidate_grid, plan, plan_table
@@ -120,16 +120,63 @@ def test_candidates_hold_the_cells_there_are_and_none_less_fed():
     assert (cells["D"] / cells["N"]).min() >= (D / N).min()
 
 
-def test_a_table_is_planned_for_by_the_names_of_its_columns(boot):
-    table = pd.DataFrame({"loss": boot.fit.loss, "n": N, "d": D, "seconds": 1e-3 * N**0.5 * D})
-    made = plan_table(table, "loss", "n", "d", "seconds", 1e4, draws=100)
+def test_a_table_is_planned_for_with_the_options_of_a_fit(boot):
+    table = pd.DataFrame(
+        {"loss": boot.fit.loss, "n": N, "d": D, "seconds": 1e-3 * N**0.5 * D, "run": np.arange(15) // 3}
+    )
+    options = {"loss": "loss", "params": "n", "data": "d", "draws": 100}
+    made = plan_table(table, 1e4, cost="seconds", **options)
     assert made["cost"]["p"] == pytest.approx(0.5) and made["spent"] <= 1e4
     assert made["of"] == "a" and made["expected_width"] < np.ptp(made["interval"])
     # the optimum of this budget wants more data than any candidate has
     assert "above" in made["alternatives"]["run at the optimum"]["refused"]
     assert "of its width (repeat what is there: 0." in made["statement"]
+    other = plan_table(
+        table, 1e4, cost="seconds", form="joint_tied", group="run", confidence=0.5, of="alpha", **options
+    )
+    assert (other["form"], other["confidence"]) == ("joint_tied", 0.5)
     with pytest.raises(ChemscaleError, match="needs the column flops"):
-        plan_table(table, "loss", "n", "d", "flops", 1e4)
+        plan_table(table, 1e4, cost="flops", **options)
+
+
+def test_no_cell_is_repeated_more_often_than_allowed_whatever_the_budget(boot):
+    for most, budget in ((3, 1e30), (5, 1e30), (2, BUDGET)):
+        made = plan(boot, candidate_grid(N, D), SIX_N_D, budget, max_repeats=most)
+        cells = [*made["cells"], *made["alternatives"]["repeat what is there"]["cells"]]
+        assert max(cell["repeats"] for cell in cells) <= most == made["max_repeats"]
+    assert "they cost" not in made["statement"]
+    rich = plan(boot, candidate_grid(N, D), SIX_N_D, 1e30)
+    assert f"they cost {rich['spent']:.3g}, as the candidates around these runs are few" in rich["statement"]
+
+
+def test_a_budget_that_lowers_no_loss_is_refused(boot):
+    with pytest.raises(NotFittable, match=r"budget = 1\.05792e\+08: no affordable cell is predicted to have"):
+        plan(boot, candidate_grid(N, D), SIX_N_D, BUDGET / 1000, goal="loss")
+
+
+def test_what_one_ray_of_runs_cannot_tell_is_not_promised():
+    n = np.logspace(4, 6, 8)
+    noise = np.exp(0.01 * np.random.default_rng(0).normal(size=8))
+    loss = (1 + (n / 1e4) ** -0.35 + (n / 1e4) ** -0.3) * noise
+    ray = bootstrap(fit_law("joint", {"N": n, "D": 20 * n}, loss, starts=16), 50)
+    budget = float(SIX_N_D.of(n, 20 * n).sum())
+    made = plan(ray, candidate_grid(n, 20 * n), SIX_N_D, budget)
+    assert made["width_ratio"] is None and made["expected_width"] is None
+    assert "cannot be predicted, because log N and log D of the runs correlate at 1.00" in made["statement"]
+    ratios = {cell["D"] / cell["N"] for cell in made["cells"]}
+    assert max(ratios) > 5 * min(ratios)  # the cells leave the ray
+    json.dumps(made, allow_nan=False)
+    with pytest.raises(NotFittable, match="no loss can be predicted off the ray of the runs"):
+        plan(ray, candidate_grid(n, 20 * n), SIX_N_D, budget, goal="loss")
+
+
+def test_noise_that_hides_a_quantity_forbids_promises():
+    noise = np.exp(0.3 * np.random.default_rng(1).normal(size=15))
+    loss = (1 + (N / 1e4) ** -0.35 + (D / D.min()) ** -0.3) * noise
+    made = plan(
+        bootstrap(fit_law("joint", {"N": N, "D": D}, loss, starts=16), 50), candidate_grid(N, D), SIX_N_D, BUDGET
+    )
+    assert made["width_ratio"] is None and "the runs so far do not determine it" in made["statement"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +211,7 @@ def test_the_verb_plans_from_a_table(tmp_path, capsys):
     assert planned["spent"] <= BUDGET and planned["width_ratio"] < 1
     assert planned["statement"] in capsys.readouterr().err
     for change, message in (
-        (["--of", "N=1e6;D"], "write N=1e6,D=1e5"),
+        (["--of", "N=1e6;D"], "write N=1e9,D=1e10 or x=1e9"),
         (["--of", "gamma"], "of = 'gamma': choose one of"),
         (["--family", "yours"], "no rows of the family yours"),
     ):

@@ -12,7 +12,7 @@ from chemscale.scaling.api import ScalingLaw, fit
 from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
 from chemscale.scaling.selection.regime import regime
 from chemscale.scaling.selection.selection import select
-from chemscale.scaling.selection.sensitivity import ROWS_AND_OBJECTIVES, sensitivity
+from chemscale.scaling.selection.sensitivity import default_choices, sensitivity
 from chemscale.scaling.summary import mark_preferred
 
 CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes support no more parameters
@@ -39,7 +39,7 @@ def fit_curve(head: dict, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
     judgement["regime"] = try_or_reason(lambda: regime(x["x"], loss, options["confidence"]))
     interval = laws[chosen].interval("exponent")
     choices = analysis_choices(arm, head["along"])
-    judgement["sensitivity"] = sensitivity(cells, column, arm.loss, chosen, interval, choices)
+    judgement["sensitivity"] = sensitivity(cells, {"x": column}, arm.loss, chosen, interval, choices)
     content["judgements"] = [judgement]
 
     held = held_out("power", x)
@@ -84,7 +84,7 @@ def analysis_choices(arm: Arm, along: str) -> dict[str, dict[str, dict]]:
             "best evaluation": {"loss": "validation_loss_best", **to_error},
             "last evaluation": {"loss": "validation_loss", **to_error},
         },
-        **ROWS_AND_OBJECTIVES,
+        **default_choices(),
         "learning rate": {
             "by the rule of the sweep": {},
             "best of several for each cell": {"unavailable": "every cell was trained at one learning rate"},

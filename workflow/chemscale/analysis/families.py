@@ -12,7 +12,7 @@ import pandas as pd
 
 from chemscale.analysis.curves import curve_laws
 from chemscale.arms import PARAMETERS, PARAMETERS_LABEL, Arm
-from chemscale.scaling.selection.comparison import compare_laws
+from chemscale.scaling.selection.compare_laws import compare_laws
 
 MATCHED = {PARAMETERS: PARAMETERS_LABEL, "flops": "training FLOPs"}
 MIN_AMOUNTS = 3  # of data, for a law

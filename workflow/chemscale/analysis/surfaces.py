@@ -76,7 +76,7 @@ def _frontier(cells: pd.DataFrame, arm: Arm, flops: np.ndarray | None, options: 
     found = lower_envelope(flops, cells[arm.loss].to_numpy(float), **options)
     on = cells[found["on"]]
     choices, interval = analysis_choices(arm, "compute"), found["intervals"]["exponent"]
-    moved = sensitivity(on, arm.counted["compute"][0], arm.loss, "power", interval, choices)
+    moved = sensitivity(on, {"x": arm.counted["compute"][0]}, arm.loss, "power", interval, choices)
     return found | {"on": names(on), "sensitivity": moved}
 
 

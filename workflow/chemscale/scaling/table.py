@@ -1,5 +1,6 @@
-"""Read the points of a law from a table, given the names of its columns."""
+"""Read the points of a law from a table, given the names of its columns, and points to predict from text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,3 +70,22 @@ def read_points(
         table[group].astype(str).to_numpy() if group else None,
         {"loss": loss} | columns,
     )
+
+
+def parse_point(text: str) -> dict[str, float]:
+    """Return a point written as N=1e9,D=1e10 on a command line; raise ChemscaleError if it is not one."""
+    try:
+        point = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise ChemscaleError(f"{text!r}: not a point; write N=1e9,D=1e10 or x=1e9") from None
+    if not all(np.isfinite(value) and value > 0 for value in point.values()):
+        raise ChemscaleError(f"{text!r}: give positive numbers")
+    return point
+
+
+def require_variables(point: Mapping[str, float], variables: tuple[str, ...]) -> dict[str, float]:
+    """Return the point with its variables in the order of a law; raise ChemscaleError if they are not the law's."""
+    if set(point) != set(variables):
+        given = ", ".join(point) or "nothing"
+        raise ChemscaleError(f"the law is one of {' and '.join(variables)}; {given} is given")
+    return {name: float(point[name]) for name in variables}

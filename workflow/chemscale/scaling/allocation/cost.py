@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from chemscale.errors import NotFittable
-from chemscale.scaling.fitting.validation import require_positive
+from chemscale.scaling.fitting.validation import numbers, require_columns, require_positive
+from chemscale.scaling.forms.terms import Variables
 
 MAX_CORRELATION = 0.99  # of log N and log D, above which p and q cannot be separated
 
@@ -33,6 +35,11 @@ class Cost:
         """Return plain content for JSON."""
         return {"formula": "C = k N^p D^q"} | vars(self)
 
+    @classmethod
+    def from_dict(cls, content: dict) -> "Cost":
+        """Return the cost law that `to_dict` gave."""
+        return cls(**{name: value for name, value in content.items() if name != "formula"})
+
 
 SIX_N_D = Cost(6.0, 1.0, 1.0, "6 N D (Kaplan et al. 2020, arXiv:2001.08361); D in tokens seen")
 
@@ -58,3 +65,11 @@ def cost_law(n: np.ndarray, d: np.ndarray, compute: np.ndarray | None = None) ->
     off = design @ (log_k, p, q) - logs[2]
     error = float(100 * np.abs(np.expm1(off)).max())
     return Cost(float(np.exp(log_k)), float(p), float(q), "fitted", float(np.sqrt(np.mean(off**2))), error)
+
+
+def cost_of_table(table: pd.DataFrame, x: Variables, column: str | None) -> Cost:
+    """Return the cost law of the runs at `x` {"N", "D"} of a table, by its `column` of costs; 6 N D without one."""
+    if column is None:
+        return SIX_N_D
+    require_columns(table, [column], "a cost law")
+    return cost_law(x["N"], x["D"], numbers(table, column))

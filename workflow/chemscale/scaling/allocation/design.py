@@ -35,11 +35,15 @@ class Design:
         self.noise = max(float(np.sqrt((fit.weights * fit.residuals**2).sum() / self.degrees)), 1e-9)
         gradient = self.gradient(fit.x) * np.sqrt(fit.weights)[:, None]
         information = np.matmul(gradient.transpose(0, 2, 1), gradient) / self.noise**2
-        self.before = np.linalg.inv(information + np.eye(self.theta.shape[1]) / PRIOR_SD**2)
+        flat = np.eye(self.theta.shape[1]) / PRIOR_SD**2
+        self.before = np.linalg.inv(information + flat)
         steps = GRADIENT_STEP * np.eye(self.theta.shape[1])
         rises = [quantity(self.theta + step) - quantity(self.theta - step) for step in steps]
         self.along = np.stack(rises, axis=1) / (2 * GRADIENT_STEP)  # (draws, parameters)
         self.variance = self._variance(self.before)
+        # what a prior ten times as wide would add: nothing, where the runs determine the quantity
+        wider = self._variance(np.linalg.inv(information + flat / 100))
+        self.prior_share = float(np.median(1 - self.variance / np.maximum(wider, 1e-300)))
 
     def gradient(self, x: dict[str, np.ndarray]) -> np.ndarray:
         """Return the gradient of log L at runs `x`, (draws, runs, parameters)."""

@@ -36,11 +36,21 @@ def isoflop(
     content: dict = {"spline": spline, "confidence": confidence, "groups": groups, "exponent": None}
     if len(found) < MIN_GROUPS:
         reason = f"{len(found)} minima are too few for an exponent with an interval; {MIN_GROUPS} are needed"
-        return content | {"reason": reason}
+        return content | {"reason": reason, "statement": f"{_minima_text(groups)}; {reason}."}
     line = stats.linregress(*(np.log([group[name] for group in found]) for name in ("compute", "N")))
     half = stats.t.ppf((1 + confidence) / 2, len(found) - 2) * line.stderr
-    ends = [float(line.slope - half), float(line.slope + half)]
-    return content | {"exponent": {"value": float(line.slope), "interval": ends}}
+    low, high = float(line.slope - half), float(line.slope + half)
+    text = (
+        f"{_minima_text(groups)}; the best N grows as C^{line.slope:.3g} ({low:.3g} to {high:.3g} at {confidence:.0%})."
+    )
+    return content | {"exponent": {"value": float(line.slope), "interval": [low, high]}, "statement": text}
+
+
+def _minima_text(groups: list[dict]) -> str:
+    shown = [f"N = {group['N']:.3g} at {group['compute']:.3g}" for group in groups if "refused" not in group]
+    return f"{len(shown)} of {len(groups)} groups of equal compute have a minimum" + (
+        f": {', '.join(shown)}" if shown else ""
+    )
 
 
 def _groups(compute: np.ndarray) -> list[np.ndarray]:

@@ -12,21 +12,27 @@ each, at most 20 runs): median width of the 90 % interval over that before, on a
 The form was the true one there. Where it is not, a plan is as wrong as the form.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from chemscale.errors import ChemscaleError
-from chemscale.scaling.allocation.cost import Cost, cost_law
+from chemscale.errors import ChemscaleError, NotFittable
+from chemscale.scaling.allocation.cost import Cost, cost_of_table
 from chemscale.scaling.allocation.design import Design, Quantity, choose_runs
 from chemscale.scaling.allocation.frontier import extrapolated, optimum
-from chemscale.scaling.fitting.fit import Fit, fit_law
-from chemscale.scaling.fitting.validation import numbers, require_columns
-from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap, quantile_interval
+from chemscale.scaling.api import fit
+from chemscale.scaling.fitting.fit import Fit
+from chemscale.scaling.inference.bootstrap import Bootstrap, quantile_interval
+from chemscale.scaling.inference.identifiability import MAX_CORRELATION
 
 GOALS = ("interval", "loss")
 MAX_REPEATS = 3  # of a cell
 MAX_RUNS = 20
 LARGER = (2.0, 4.0)  # candidates over the largest size in the table
+MAX_PRIOR_SHARE = 0.1  # of a quantity's variance: above it, the prior of the design determines it and not the runs
+MIN_GAIN = 1e-6  # relative; a lower predicted gain is rounding
+MIN_SHARE_SPENT = 0.5  # of the budget; a plan that spends less says why
 
 
 def plan(
@@ -43,11 +49,13 @@ def plan(
     """Choose the cells to train next from `candidates` {"N", "D"} (cells,); return content for JSON.
 
     Goal `interval`: the cells that narrow the interval of one quantity most; `of` is an exponent, the floor, `a`, or
-    the loss at {"N", "D"}. Goal `loss`: the cell with the lowest predicted loss. `budget` is in the unit of `cost`. Two
-    alternatives on the same budget stand beside the plan: one run at the compute optimum, and one more seed of every
-    cell in the table (cheapest first, in rounds, as far as the budget goes). `width_ratio` is the expected width of the
-    interval over its present width. It is valid as far as the form is.
-    Raises ChemscaleError for unknown goals and for budgets that pay for no candidate.
+    the loss at {"N", "D"}. Goal `loss`: the cell with the lowest predicted loss. `budget` is in the unit of `cost`. No
+    cell is repeated more than `max_repeats` times, here or in the alternatives on the same budget that stand beside the
+    plan: one run at the compute optimum, and more seeds of the cells in the table (cheapest first, in rounds).
+    `width_ratio` is the expected width of the interval over its present width; it is valid as far as the form is, and
+    None where the runs so far do not determine the quantity.
+    Raises ChemscaleError for unknown goals and for budgets that pay for no candidate; NotFittable where no affordable
+    cell is predicted to lower the loss, or where the runs cannot tell.
     """
     fit = boot.fit
     if fit.form.variables != ("N", "D"):
@@ -65,45 +73,31 @@ def plan(
         "cost": cost.to_dict(),
         "form": fit.form.name,
         "confidence": confidence,
+        "max_repeats": max_repeats,
     } | make(boot, cells, cost, budget, of, confidence, (max_repeats, max_runs))
 
 
 def plan_table(
     table: pd.DataFrame,
-    loss: str,
-    params: str,
-    data: str,
-    compute: str | None,
     budget: float,
     goal: str = "interval",
     of: str | dict[str, float] = "a",
-    form: str = "joint",
-    confidence: float = 0.9,
-    draws: int = 300,
-    seed: int = 0,
+    cost: str | None = None,
+    max_repeats: int = MAX_REPEATS,
+    max_runs: int = MAX_RUNS,
+    **options: Any,
 ) -> dict:
-    """Fit a surface to a table of runs whose columns are named, and plan the next ones (see `plan`).
+    """Fit a surface to a table of runs and plan the next ones (see `plan`); `options` are those of `fit`.
 
-    Candidates are those of `candidate_grid`. Costs are those of the column `compute` (FLOPs, device seconds; the budget
-    is in its unit), otherwise 6 N D.
-    Raises ChemscaleError for missing columns, NotFittable for tables that cannot support the law.
+    Candidates are those of `candidate_grid`. Costs are those of the column `cost` (FLOPs, device seconds; the budget is
+    in its unit), otherwise 6 N D. Raises what `fit`, `cost_law` and `plan` raise.
     """
-    require_columns(table, [name for name in (loss, params, data, compute) if name], "a plan")
-    n, d = numbers(table, params), numbers(table, data)
-    fit = fit_law(form, {"N": n, "D": d}, numbers(table, loss))
-    cost = cost_law(n, d, numbers(table, compute) if compute else None)
-    boot = bootstrap(fit, draws, seed)
-    return plan(boot, candidate_grid(n, d), cost, budget, goal, of, confidence)
-
-
-def target(text: str) -> str | dict[str, float]:
-    """Parse the quantity of a plan from a command line: a parameter's name, or "N=1e6,D=1e5" for the loss there."""
-    if "=" not in text:
-        return text
-    try:
-        return {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        raise ChemscaleError(f"of = {text!r}: not a target; write N=1e6,D=1e5") from None
+    law = fit(table, **{"form": "joint"} | {name: value for name, value in options.items() if value is not None})
+    x = law.fit.x
+    of_runs = cost_of_table(table, x, cost)
+    draws = law.by_group or law.boot
+    cells = candidate_grid(x["N"], x["D"])
+    return plan(draws, cells, of_runs, budget, goal, of, law.confidence, max_repeats, max_runs)
 
 
 def candidate_grid(n: np.ndarray, d: np.ndarray) -> dict[str, np.ndarray]:
@@ -137,26 +131,50 @@ def _plan_interval(
     affordable = cost.of(cells["N"], cells["D"]) <= budget
     cells = {name: values[affordable] for name, values in cells.items()}
     counts = choose_runs(design, cells, cost.of(cells["N"], cells["D"]), budget, *limits)
-    plan = _entry(cells, counts, cost, design)
+    made = _entry(cells, counts, cost, design)
     alternatives = {
         "run at the optimum": _at_optimum(boot.fit, cells, cost, budget, design),
-        "repeat what is there": _repeats(boot.fit, cost, budget, design),
+        "repeat what is there": _repeats(boot.fit, cost, budget, limits[0], design),
     }
-    ends = quantile_interval(quantity(boot.theta), confidence)
-    width = float(np.ptp(ends))
-    others = [f"{name}: {entry['width_ratio']:.2f}" for name, entry in alternatives.items() if "width_ratio" in entry]
-    best = float(quantity(boot.fit.theta[None])[0])
-    text = f"{counts.sum()} runs in {(counts > 0).sum()} cells should narrow the {confidence:.0%} interval of {label}"
-    text += f" to {plan['width_ratio']:.2f} of its width" + (f" ({'; '.join(others)})" if others else "")
+    low, high = quantile_interval(quantity(boot.theta), confidence)
+    unknown = _undetermined(design)
+    if unknown:
+        for entry in (made, *alternatives.values()):
+            entry |= {"width_ratio": None} if "width_ratio" in entry else {}
+        text = f"{counts.sum()} runs in {(counts > 0).sum()} cells are chosen to determine {label}; how narrow its "
+        text += f"interval will be cannot be predicted, because {unknown}"
+    else:
+        others = [f"{name}: {entry['width_ratio']:.2f}" for name, entry in alternatives.items() if "cells" in entry]
+        text = f"{counts.sum()} runs in {(counts > 0).sum()} cells should narrow the {confidence:.0%} interval of "
+        text += f"{label} to {made['width_ratio']:.2f} of its width" + (f" ({'; '.join(others)})" if others else "")
+    if made["spent"] < MIN_SHARE_SPENT * budget:
+        text += f"; they cost {made['spent']:.3g}, as the candidates around these runs are few and small, with at most "
+        text += f"{limits[0]} runs of each and {limits[1]} in all"
     return {
         "of": label,
-        "value": best,
-        "interval": [float(end) for end in ends],
-        "expected_width": width * plan["width_ratio"],
-        **plan,
+        "value": float(quantity(boot.fit.theta[None])[0]),
+        "interval": [float(low), float(high)],
+        "expected_width": None if unknown else float(high - low) * made["width_ratio"],
+        **made,
         "alternatives": alternatives,
         "statement": text + ".",
     }
+
+
+def _undetermined(design: Design) -> str | None:
+    """Return why the runs so far do not determine the quantity of a design; None if they do."""
+    if reason := _on_one_ray(design.fit):
+        return reason
+    if design.prior_share > MAX_PRIOR_SHARE:
+        return "the runs so far do not determine it"
+    return None
+
+
+def _on_one_ray(fit: Fit) -> str | None:
+    correlation = fit.diagnostics["correlation"]
+    if correlation is None or abs(correlation) <= MAX_CORRELATION:
+        return None
+    return f"log N and log D of the runs correlate at {correlation:.2f}, so that their effects cannot be separated"
 
 
 def _quantity(fit: Fit, of: str | dict[str, float]) -> tuple[Quantity, str]:
@@ -198,14 +216,15 @@ def _at_optimum(fit: Fit, cells: dict[str, np.ndarray], cost: Cost, budget: floa
     return _entry({name: np.array([best[name]]) for name in ("N", "D")}, np.array([1]), cost, design)
 
 
-def _repeats(fit: Fit, cost: Cost, budget: float, design: Design | None) -> dict:
-    """Return one more seed of every cell in the table, cheapest first, in rounds, as far as the budget goes."""
+def _repeats(fit: Fit, cost: Cost, budget: float, max_repeats: int, design: Design | None) -> dict:
+    """Return more seeds of the cells in the table, cheapest first, in rounds, as far as budget and repeats allow."""
     n, d = np.unique(np.stack([fit.x["N"], fit.x["D"]]), axis=1)
     costs = cost.of(n, d)
-    rounds = int(budget // costs.sum())
+    rounds = min(int(budget // costs.sum()), max_repeats)
     counts = np.full(len(costs), rounds)
     order = np.argsort(costs)
-    counts[order[np.cumsum(costs[order]) <= budget - rounds * costs.sum()]] += 1
+    if rounds < max_repeats:
+        counts[order[np.cumsum(costs[order]) <= budget - rounds * costs.sum()]] += 1
     if not counts.any():
         return {"refused": f"the cheapest cell costs {costs.min():.3g}"}
     return _entry({"N": n, "D": d}, counts, cost, design)
@@ -220,23 +239,31 @@ def _plan_loss(
     confidence: float,
     limits: tuple[int, int],
 ) -> dict:
-    """Return the affordable candidate with the lowest predicted loss, beside the exact optimum and the best run."""
+    """Return the affordable candidate with the lowest predicted loss, beside the exact optimum and the best cell."""
     fit = boot.fit
+    if reason := _on_one_ray(fit):
+        raise NotFittable(f"no loss can be predicted off the ray of the runs: {reason}; vary N at equal D first")
     costs = cost.of(cells["N"], cells["D"])
     losses = np.where(costs <= budget, fit.predict(cells), np.inf)
     best = int(losses.argmin())
     cell = {name: values[[best]] for name, values in cells.items()}
+    place = f"N = {cell['N'][0]:.3g}, D = {cell['D'][0]:.3g}"
+    gain = 1 - losses[best] / fit.predict(fit.x).min()
+    if gain < MIN_GAIN:
+        raise NotFittable(
+            f"budget = {budget:g}: no affordable cell is predicted to have a lower loss than the runs (the best, "
+            f"{place}, {losses[best]:.4g}); raise the budget"
+        )
     low, high = (float(end[0]) for end in boot.band(cell, confidence, runs=1))
     at_optimum = _at_optimum(fit, cells, cost, budget, None)
     if "cells" in at_optimum:
         exact = optimum(fit, cost, budget)
         at_optimum |= {"loss": exact["loss"], "extrapolated": exact["extrapolated"]}
-    again = _repeats(fit, cost, budget, None)
+    again = _repeats(fit, cost, budget, limits[0], None)
     if "cells" in again:
         again["loss"] = float(min(fit.predict({k: repeated[k] for k in cell})[0] for repeated in again["cells"]))
-    gain = 1 - losses[best] / fit.loss.min()
-    text = f"N = {cell['N'][0]:.3g}, D = {cell['D'][0]:.3g} should reach a loss of {losses[best]:.4g}"
-    text += f" ({low:.4g} to {high:.4g} at {confidence:.0%}), {gain:.1%} below the best run so far"
+    text = f"{place} should reach a loss of {losses[best]:.4g} ({low:.4g} to {high:.4g} at {confidence:.0%}), "
+    text += f"{gain:.1%} below the law at the best cell so far"
     return {
         **_entry(cell, np.array([1]), cost, None),
         "loss": float(losses[best]),

@@ -11,6 +11,7 @@ from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 HOLD_OUT_RULE = {
     1: "the largest size of the curve",
     2: "every cell of the largest model or of the largest data size",
+    3: "every cell of the largest model, of the most data or of the most distinct data",
 }  # by number of variables
 
 

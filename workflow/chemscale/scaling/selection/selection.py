@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from chemscale.errors import ChemscaleError, NotFittable
-from chemscale.scaling.fitting.fit import Fit, huber_from_residuals
+from chemscale.scaling.fitting.fit import DELTA_FACTOR, Fit, huber_from_residuals
 from chemscale.scaling.fitting.objectives import SMOOTH_DELTA
 from chemscale.scaling.fitting.validation import Variables, as_variables, require_positive
 from chemscale.scaling.forms.laws import named_form
 from chemscale.scaling.selection.windows import Window, expanding_windows, fit_windows, forecast_errors, select_rows
 
+OUTLIER_DEVIATIONS = 3.0  # of the noise; a smaller δ would also clip what a form misses, and hide that it does
 LOG_LOSS_ROUNDING = 1e-6  # forecasts with smaller log errors are equally good
 CRITERIA = {"aicc": Fit.aicc, "bic": Fit.bic}
 RULE = (
@@ -68,8 +69,8 @@ def select(
 ) -> dict:
     """Choose one of `forms`, all of the same variables, for the table `x` (points,), `loss` (points,).
 
-    `compute` (points,) adds windows along it. All fits share one Huber `delta`; by default that of the form with the
-    most parameters that leaves enough runs to estimate the noise. Returns content for JSON:
+    `compute` (points,) adds windows along it. All fits share one Huber `delta`; by default that of `common_delta`.
+    Returns content for JSON:
 
     * `windows`: the errors of every form in every window
     * `forms`: their scores, AICc and BIC; `not_fitted`: reasons
@@ -80,6 +81,17 @@ def select(
 
     Raises NotFittable if no form can be fitted, ChemscaleError for values that are not positive numbers.
     """
+    return select_with_fits(forms, x, loss, compute, delta)[0]
+
+
+def select_with_fits(
+    forms: Sequence[str],
+    x: dict[str, np.ndarray],
+    loss: np.ndarray,
+    compute: np.ndarray | None = None,
+    delta: float | None = None,
+) -> tuple[dict, dict[str, Fit], list[Judged]]:
+    """Return what `select` returns, the fits of all runs, and the windows."""
     forms = _sorted_forms(forms)
     x = as_variables(named_form(forms[0]), x)
     loss = np.atleast_1d(np.asarray(loss, dtype=float))
@@ -94,7 +106,7 @@ def select(
     scores, tied = rank_forms(windows, list(fits), criteria["bic"])
     chosen, chosen_by = _choice(tied, choices["aicc"], list(fits))
     rule_error, reason = _rule_error(windows, list(fits))
-    return {
+    content = {
         "rule": RULE,
         "delta": delta if np.isfinite(delta) else None,
         "forms": {
@@ -115,6 +127,7 @@ def select(
         "rule_error_reason": reason,
         "windows": [window.to_dict() for window in windows],
     }
+    return content, fits, windows
 
 
 def _sorted_forms(forms: Sequence[str]) -> list[str]:
@@ -141,12 +154,16 @@ def _choice(tied: list[str], by_aicc: str | None, forms: list[str]) -> tuple[str
 
 
 def common_delta(forms: Sequence[str], x: Variables, loss: np.ndarray) -> float:
-    """Return Huber's δ for all forms (simplest first): that of the richest that leaves runs to estimate the noise."""
+    """Return Huber's δ for all forms (simplest first): three standard deviations of the noise.
+
+    The noise is that around the richest form that leaves runs to estimate it.
+    """
     for name in reversed(forms):
         (fit,) = fit_windows(name, x, loss, [np.ones(len(loss), dtype=bool)], np.inf)
         if isinstance(fit, Fit) and np.isfinite(fit.aicc()):
             law, log_y = fit.form.bind(fit.scaling, x), np.log(loss)[None]
-            return huber_from_residuals(law, log_y, fit.theta[None], fit.bounds, fit.weights).delta
+            objective = huber_from_residuals(law, log_y, fit.theta[None], fit.bounds, fit.weights)
+            return OUTLIER_DEVIATIONS / DELTA_FACTOR * objective.delta
     return SMOOTH_DELTA
 
 

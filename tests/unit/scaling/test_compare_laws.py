@@ -8,7 +8,7 @@ import pytest
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.inference.bootstrap import bootstrap
-from chemscale.scaling.selection.comparison import compare_laws
+from chemscale.scaling.selection.compare_laws import compare_laws
 
 SIZES = np.repeat(np.logspace(2, 4, 5), 2)
 NAMES = ("schnet", "painn")

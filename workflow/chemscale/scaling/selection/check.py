@@ -1,0 +1,50 @@
+"""Check a law against its own table: forecasts of held-out runs, regime of a curve, sensitivity to analysis choices."""
+
+import pandas as pd
+
+from chemscale.errors import NotFittable
+from chemscale.scaling.api import ScalingLaw
+from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
+from chemscale.scaling.selection.regime import regime
+from chemscale.scaling.selection.sensitivity import sensitivity
+
+
+def check(law: ScalingLaw, table: pd.DataFrame) -> dict:
+    """Check a law against the table that it was fitted to; return content for JSON.
+
+    * `forecast`: the law fitted without the largest size (of a surface, without the largest model and the largest data
+      size) predicts the held-out runs, each mean with its prediction interval (see `forecast`); or the reason why the
+      other runs do not support the law
+    * `regime` of a curve (see `regime`)
+    * `sensitivity` of the exponent of a curve, or of `a` or α of a surface, to analysis choices (see `sensitivity`)
+    * `statement`: one sentence per check
+    """
+    fitted, form = law.fit, law.fit.form.name
+    quantity = next(name for name in ("exponent", "a", "alpha") if name in fitted.form.quantities)
+    columns = {name: law.columns[name] for name in fitted.x}
+    content: dict = {"form": form, "columns": law.columns, "confidence": law.confidence}
+    content["forecast"] = _forecast(law)
+    statements = [content["forecast"]["statement"]]
+    if len(fitted.x) == 1:
+        content["regime"] = regime(fitted.x["x"], fitted.loss, law.confidence)
+        statements.append(content["regime"]["statement"])
+    found = sensitivity(table, columns, law.columns["loss"], form, law.interval(quantity), quantity=quantity)
+    content["sensitivity"] = found
+    return content | {"statement": "\n".join([*statements, found["statement"]])}
+
+
+def _forecast(law: ScalingLaw) -> dict:
+    fitted, form, confidence = law.fit, law.fit.form.name, law.confidence
+    held = held_out(form, fitted.x)
+    rule = HOLD_OUT_RULE[len(fitted.x)]
+    try:
+        _, points = forecast(form, fitted.x, fitted.loss, held, None, confidence, len(law.boot.theta), law.boot.seed)
+    except NotFittable as error:
+        return {"held_out": rule, "reason": str(error), "statement": f"No forecast: {error}."}
+    inside = sum(point["inside"] for point in points)
+    worst = max((point["error_percent"] for point in points), key=abs)
+    text = (
+        f"Held out, {rule}: {inside} of {len(points)} points lie inside their {confidence:.0%} intervals of forecast; "
+    )
+    text += f"the largest error is {worst:+.2g} %."
+    return {"held_out": rule, "points": points, "statement": text}
