@@ -45,7 +45,7 @@ def read_json(path: Path | str) -> dict:
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise ChemscaleError(f"{path}: no such file") from None
+        raise no_file(path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ChemscaleError(f"{path}: not a JSON file ({error})") from None
 
@@ -57,7 +57,7 @@ def read_yaml(path: Path | str) -> dict:
     try:
         content = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
-        raise ChemscaleError(f"{path}: no such file") from None
+        raise no_file(path) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ChemscaleError(f"{path}: not a YAML file ({error})") from None
     if content is not None and not isinstance(content, dict):
@@ -85,7 +85,12 @@ def require_paths(*paths: Path | None) -> None:
     """Raise ChemscaleError for the first of `paths` that does not exist; None stands for one that is not given."""
     for path in paths:
         if path is not None and not path.exists():
-            raise ChemscaleError(f"{path}: no such file or folder")
+            raise no_file(path, "file or folder")
+
+
+def no_file(path: Path | str, kind: str = "file") -> ChemscaleError:
+    """Return the error of a path at which there is nothing."""
+    return ChemscaleError(f"{path}: no such {kind}; check the path")
 
 
 def files_of(path: Path | str) -> list[Path]:

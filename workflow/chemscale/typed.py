@@ -20,6 +20,7 @@ MAX_SHOWN = 60  # characters of a value in a message
 WRONG = "wrong"  # the type of errors that our own validators raise
 MESSAGES = {  # of pydantic's types of error
     "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
     "float_type": "expected a number",
     "finite_number": "expected a finite number",
     "string_type": "expected text",
@@ -28,13 +29,13 @@ MESSAGES = {  # of pydantic's types of error
     "model_type": "expected a mapping of keys to values",
     "invalid_key": "expected text as a key",
     "literal_error": "expected one of {expected}",
-    "string_pattern_mismatch": "expected lower-case letters, digits and hyphens, the first no hyphen",
+    "string_pattern_mismatch": "use lower-case letters, digits and hyphens; do not begin with a hyphen",
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
-    "too_short": "needs at least {min_length} of them",
-    "too_long": "needs at most {max_length} of them",
+    "too_short": "needs at least {min_length} entries",
+    "too_long": "needs at most {max_length} entries",
 }
 TEXT_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)  # YAML takes 1e-3 for text
 
@@ -204,7 +205,9 @@ def _lines(model: type[Keys], error: ErrorDetails, where: str) -> list[str]:
     begin = dotted if "[key]" in error["loc"] else stated(dotted, error["input"])
     if kind == WRONG:
         return [f"{begin}: {error['msg']}"]
-    message = MESSAGES.get(kind, "is not valid").format(**error.get("ctx", {})).replace("'", "").replace(" or ", ", ")
+    message = MESSAGES.get(kind, "is not valid").format(**error.get("ctx", {})).replace(" 1 entries", " 1 entry")
+    if kind == "literal_error":
+        message = message.replace("'", "").replace(" or ", ", ")
     if kind == "float_type" and isinstance(error["input"], str) and TEXT_NUMBER.fullmatch(error["input"]):
         message += "; YAML reads this as text: write it with a decimal point and no quotes"
     named = kind in ("literal_error", "string_pattern_mismatch") or not description

@@ -108,7 +108,8 @@ def cell_name(wildcards):
     """Return the name of the cell that the wildcards name."""
     name = CELL.format_map(vars(wildcards))
     if name not in CELLS:
-        raise WorkflowError(f"{name} is not a cell of the study {config['study']}; its configuration decides which are")
+        advice = "check families, widths and data of its configuration"
+        raise WorkflowError(f"{name}: not a cell of study {config['study']}; {advice}")
     return name
 
 

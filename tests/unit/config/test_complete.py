@@ -156,8 +156,8 @@ def test_what_is_wrong_with_a_value_of_training(config, arm, change, line):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"study": "Mine"}, "study = 'Mine': expected lower-case letters, digits and hyphens, the first no hyphen"),
-        ({"study": "abc\n"}, "study = 'abc\\n': expected lower-case letters"),
+        ({"study": "Mine"}, "study = 'Mine': use lower-case letters, digits and hyphens; do not begin with a hyphen"),
+        ({"study": "abc\n"}, "study = 'abc\\n': use lower-case letters"),
         (
             {"study": "data"},
             "study = 'data': results/data/ holds other files, which it would overwrite; choose another",
@@ -195,7 +195,7 @@ def test_a_sweep_has_distinct_widths_and_three_rates_or_more(config):
     config["language"]["tune"] |= {"widths": [8, 8], "learning_rates": [0.1, 0.2]}
     assert problems(config) == [
         "language.tune.widths = [8, 8]: names values twice; write [8]",
-        "language.tune.learning_rates = [0.1, 0.2]: needs at least 3 of them (learning rates of the trials, rising; of "
+        "language.tune.learning_rates = [0.1, 0.2]: needs at least 3 entries (learning rates of the trials, rising; of "
         "only three, none stops early)",
     ]
 
@@ -243,7 +243,7 @@ def test_unknown_names(config):
 def test_width_the_heads_do_not_divide(config):
     config["language"]["families"] = {"chemgpt": {"widths": [24], "learning_rate": 0.001}}
     (found,) = problems(config)
-    assert found.startswith("language.families.chemgpt.widths: width = 24: chemgpt has 16 heads")
+    assert found.startswith("language.families.chemgpt.widths = 24: chemgpt has 16 heads")
 
 
 def test_tuned_needs_a_sweep(config):
@@ -285,7 +285,7 @@ def test_what_is_evaluated_on_does_not_decide_a_training(config):
 def test_a_dataset_to_be_evaluated_on_has_test_structures_only(config):
     config["datasets"] = {"all-test": GEOMETRIES | {"training_structures": 0, "test": 100}, "no-test": GEOMETRIES}
     assert [line.split(";")[0] for line in problems(config)] == [
-        "datasets.all-test.test = 100: training_structures: 0 makes all structures test structures",
+        "datasets.all-test.test = 100: has no effect with training_structures: 0",
         "datasets.no-test.unseen_molecules: missing",
         "datasets.no-test.validation: missing",
         "datasets.no-test.test: missing",
@@ -331,14 +331,14 @@ def test_large_cells_train_on_as_many_gpus_as_their_arm_says_and_nothing_trains_
 def test_own_datasets_are_checked_like_everything_else(config):
     config["datasets"] = {"own": OWN | {"max_token": 64}, "Bad/Name": OWN}
     assert problems(config) == [
-        "datasets.Bad/Name: expected lower-case letters, digits and hyphens, the first no hyphen",
+        "datasets.Bad/Name: use lower-case letters, digits and hyphens; do not begin with a hyphen",
         "datasets.own.max_token: unknown key; did you mean max_tokens?",
     ]
 
 
 @pytest.mark.parametrize("name", ["abc\n", "a\nb", "../up", "/etc", "", "-rf", "a.b", "a b", "A"])
 def test_a_name_that_is_no_folder_of_its_own_is_refused(config, name):
-    wrong = "expected lower-case letters, digits and hyphens, the first no hyphen"
+    wrong = "use lower-case letters, digits and hyphens; do not begin with a hyphen"
     assert problems(config | {"study": name}) == [f"study = {name!r}: {wrong}"]
     with pytest.raises(ChemscaleError, match=f"(?s)datasets.*: {wrong}"):
         complete(config | {"datasets": {name: OWN}}, REGISTRY)
@@ -395,7 +395,7 @@ def test_reference_is_the_default_study(checkout):
 
 def test_plateau_needs_evaluations_to_see_one(config):
     config["potential"]["training"] = {"schedule": "plateau", "patience": 2, "evaluations": 3}
-    advice = "a run ends before schedule: plateau can halve its rate"
+    advice = "too small for schedule: plateau"
     assert problems(config) == [
         f"potential.training.patience = 2: {advice}; write 3 or more",
         f"potential.training.evaluations = 3: {advice}; write 4 or more",

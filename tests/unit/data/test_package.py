@@ -135,7 +135,7 @@ def test_a_python_without_pip_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"members": {}}, "members = {}: needs at least 1 of them"),
+        ({"members": {}}, "members = {}: needs at least 1 entry"),
         ({"members": {"a.csv": "0123"}}, "members.a.csv = '0123': not a SHA-256; write its 64 hexadecimal digits"),
         ({"members": {"a/x.csv": "0" * 64, "b/x.csv": "0" * 64}}, "two files have the same name; take one of them"),
         ({"format": "lines"}, "several files need format: csv, split_column and splits"),

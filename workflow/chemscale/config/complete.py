@@ -91,6 +91,7 @@ def _size_problems(arm: str, options: LanguageArm | PotentialArm) -> Iterator[st
         family = FAMILIES.get(name)
         tuned = options.tune.widths if options.tune and choices.learning_rate == "tuned" else []
         for width in dict.fromkeys([*choices.widths, *tuned]):
+            where = f"{arm}.families.{name}.widths" if width in choices.widths else f"{arm}.tune.widths"
             try:
                 if isinstance(family, LanguageFamily):
                     family.shape(width)
@@ -98,7 +99,7 @@ def _size_problems(arm: str, options: LanguageArm | PotentialArm) -> Iterator[st
                     for depth in choices.depths:
                         family.parameters(depth, width)
             except ChemscaleError as error:
-                yield f"{arm}.families.{name}.widths: {error}"
+                yield f"{where} = {str(error).removeprefix('width = ')}"
 
 
 def _data_problems(arm: str, options: LanguageArm | PotentialArm, entry: Entry | None) -> Iterator[str]:

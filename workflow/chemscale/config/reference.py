@@ -28,7 +28,7 @@ Every key of a study and of a dataset. [config/README.md](../config/README.md) s
 data of your own. An unknown key, a wrong value or a size that the data cannot give is an error; all problems are named
 at once, before anything runs."""
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-TYPES = {"integer": "whole number", "number": "number", "string": "text", "null": "null"}
+TYPES = {"integer": "whole number", "number": "number", "string": "text", "null": "null", "boolean": "true or false"}
 
 
 def schema() -> dict[str, Any]:
@@ -138,7 +138,9 @@ def _keys(part: dict, names: Iterable[str]) -> str:
     rows, needed = [], part.get("required", [])
     for name in sorted(names, key=lambda name: name not in needed):
         value = part["properties"][name]
-        default = "needed" if name in needed else f"`{value['default']}`" if "default" in value else ""
+        given = value.get("default", "")
+        given = str(given).lower() if isinstance(given, bool) else given
+        default = "needed" if name in needed else f"`{given}`" if "default" in value else ""
         rows.append((f"`{name}`", _type(value), default, value.get("unit", ""), value.get("description", "")))
     return _table(("key", "type", "default", "unit", "meaning"), rows)
 

@@ -57,8 +57,8 @@ class Steps(Keys):
     def budget(self, examples: int, examples_per_step: float) -> int:
         """Return the optimiser steps of a cell with `examples` of training data.
 
-        √D steps for small data, epochs for large: equal steps for all D would leave the large ones under-trained, equal
-        epochs the small ones.
+        Small data get √D steps, large data epochs. Equal steps for all D would leave the large ones under-trained,
+        equal epochs the small ones.
         """
         steps = max(self.per_sqrt_example * math.sqrt(examples), self.epochs * examples / examples_per_step)
         return round(min(max(steps, self.minimum), self.maximum))
@@ -87,7 +87,7 @@ class Training(Keys):
         """Yield what ends a run before a plateau can lower its rate."""
         for name, least in {"patience": PLATEAU_EVALUATIONS + 1, "evaluations": PLATEAU_EVALUATIONS + 2}.items():
             if self.schedule == "plateau" and getattr(self, name) < least:
-                yield name, f"a run ends before schedule: plateau can halve its rate; write {least} or more"
+                yield name, f"too small for schedule: plateau; write {least} or more"
 
 
 class LanguageTraining(Training):

@@ -30,9 +30,9 @@ def download(
     checksums: dict[str, str] | None = None,
     allow_http: bool = False,
 ) -> None:
-    """Make `path` hold the file at the first of `urls` that gives the right one.
+    """Download `path` from the first of `urls` that serves the expected file.
 
-    Right means `size` bytes and the `checksums`, hexadecimal digests by algorithm ({"sha256": …}), where known. What
+    Expected are `size` bytes and the `checksums`, hexadecimal digests by algorithm ({"sha256": …}), where known. What
     has come is kept in `path` with `.part` appended and is resumed, by this call and by the next; a wrong file is
     removed. Without checksums it is resumed only where the server says that the file is still the same. Nothing comes
     over an address that is not https, unless `allow_http`, and no redirect leads from https to anything else. Raises
@@ -60,8 +60,8 @@ def download(
         problems.append(f"{url}: {wrong}")
     lines = "\n".join(f"  - {problem}" for problem in problems)
     raise ChemscaleError(
-        f"{path} could not be downloaded:\n{lines}\n"
-        "Try again, add a mirror to the entry, or fetch the file by hand and name it with `source: file` and `path`."
+        f"{path}: no address gave the file; try again, add a mirror to the entry, or fetch the file by hand and name "
+        f"it with `source: file` and `path`:\n{lines}"
     )
 
 
@@ -89,7 +89,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _transfer(url: str, part: Path, pinned: bool, allow_http: bool) -> str | None:
-    """Bring `part` to the full length the server states; return what went wrong, if anything did."""
+    """Complete the partial download `part`; return what went wrong, if anything did."""
     if not secure(url, allow_http):
         return "not https; give an https address, or set `allow_http: true` in the entry if you trust the network"
     opener = urllib.request.build_opener(_Redirects(allow_http))
@@ -136,10 +136,10 @@ def _attempt(opener: urllib.request.OpenerDirector, url: str, part: Path, pinned
         if answer.status == 206 and (not resumed or (version and present != version)):
             part.unlink(missing_ok=True)
             if resumed:
-                return "another version of the file than the one whose beginning came before"
+                return "the file changed on the server during the download"
             return f"answered with the range {answer.headers['Content-Range']!r}, not from byte {have:,}"
         if answer.length is None:
-            return "does not say how long the file is, so that a break could not be told from its end"
+            return "the server does not state the size, so an interrupted transfer could not be noticed"
         have = have if resumed else 0
         total = have + answer.length
         write_json(_version_file(part), {"url": url, "version": present})

@@ -121,7 +121,7 @@ class GeometryEntry(Entry):
         """Yield sizes of splits that are missing, or given where all structures are test structures."""
         for name in ("unseen_molecules", "validation", "test"):
             if entry.get("training_structures") == 0 and name in entry:
-                yield name, "training_structures: 0 makes all structures test structures; leave it out"
+                yield name, "has no effect with training_structures: 0; remove it"
             elif entry.get("training_structures") != 0 and name not in entry:
                 yield name, cls.missing(name)
 
@@ -171,7 +171,7 @@ class GeometryFileEntry(GeometryEntry):
 
     @classmethod
     def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield what the format needs beyond other formats, too."""
+        """Also yield what the format needs beyond other formats."""
         yield from super().depends(entry)
         record = FORMATS.get(str(entry.get("format")))
         for name in record.needs if record else ():

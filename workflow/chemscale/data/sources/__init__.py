@@ -1,4 +1,4 @@
-"""The kinds of source that a dataset may have: one file and one line here for each."""
+"""The kinds of source that a dataset may have: records in the files beside this one, listed in SOURCES."""
 
 from importlib import resources
 from pathlib import Path

@@ -28,7 +28,7 @@ class DownloadKeys(Keys):
     allow_http: bool = key("whether addresses may be http, which anybody on the way can alter", False)
 
     def broken_rules(self) -> Iterator[tuple[str, str]]:
-        """Yield addresses that are not https, too."""
+        """Also yield addresses that are not https."""
         from chemscale.data.download import secure
 
         yield from super().broken_rules()
@@ -46,7 +46,7 @@ class GeometryDownload(DownloadKeys, GeometryFileEntry):
 
 
 def fetch(name: str, entry: DownloadKeys, directory: Path) -> Path:
-    """Download the file into `directory`, or resume that, and return its path."""
+    """Download the file into `directory`, resuming a partial one, and return its path."""
     from chemscale.data.download import download
 
     path = directory / (Path(urlsplit(entry.url).path).name or name)

@@ -14,7 +14,7 @@ class FileKeys(Keys):
 
 
 class MoleculeFile(FileKeys, MoleculeFileEntry):
-    """Molecules in a file of your own: .smi, .txt, .csv, .parquet or .sdf, also in .gz, or alone in .zip."""
+    """Molecules in a file of your own: .smi, .txt, .csv, .tsv, .parquet or .sdf, also in .gz, or alone in .zip."""
 
 
 class GeometryFile(FileKeys, GeometryFileEntry):

@@ -51,7 +51,7 @@ class MoleculePackage(MoleculeFileEntry):
     )
 
     def broken_rules(self) -> Iterator[tuple[str, str]]:
-        """Yield members that cannot be told apart, or are not all splits where there are several, too."""
+        """Also yield members of the same name, and several members that are not all splits."""
         yield from super().broken_rules()
         names = [PurePosixPath(member).name for member in self.members]
         if len(set(names)) < len(names):

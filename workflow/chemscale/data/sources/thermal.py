@@ -45,7 +45,7 @@ class ThermalGeometries(GeometryEntry):
 
     @classmethod
     def depends(cls, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield what is needed to choose molecules where none are given, too."""
+        """Also yield what is needed to choose molecules where none are given."""
         yield from super().depends(entry)
         for name in ("molecules", "max_heavy_atoms"):
             if not {"smiles", "path", name} & set(entry):
