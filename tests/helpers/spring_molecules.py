@@ -9,7 +9,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from chemscale.geometries.store import open_geometries
-from chemscale.geometries.unit_ratios import TOTAL
+from chemscale.geometries.unit_ratios import ATOM_ENERGIES
 
 ENTRY = {
     "format": "ani1x",
@@ -39,7 +39,7 @@ def springs(name, count, seed=0):
     length = np.linalg.norm(bonds, axis=-1)
     stretch = length - np.linalg.norm(minimum[1])
     pull = -k * stretch[..., None] * bonds / length[..., None]
-    energy = sum(TOTAL[a] for a in z) * units.Hartree + 0.5 * k * (stretch**2).sum(1)
+    energy = sum(ATOM_ENERGIES[a] for a in z) * units.Hartree + 0.5 * k * (stretch**2).sum(1)
     return np.array(z), x, energy, np.concatenate([-pull.sum(1, keepdims=True), pull], 1)
 
 

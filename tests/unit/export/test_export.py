@@ -189,7 +189,7 @@ def test_mistakes_are_explained(tmp_path, corpus, write_model, capsys):
     (tmp_path / "full" / "config.json").write_text("{}")
     assert "one of hf, ase" in message("record", "onnx", "new")
     assert "not empty and not an earlier export" in message("record", "hf", "full")
-    assert "one of the arm language" in message("other", "hf", "new")
+    assert "a potential model; this command needs a language model" in message("other", "hf", "new")
     assert "trained before chemgpt-slim scaled its attention" in message("unscaled", "hf", "new")
     assert "no such file" in message("nowhere", "hf", "new")
     assert "is a file" in message("record", "hf", "record/model.safetensors")

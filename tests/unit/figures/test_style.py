@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 from helpers.drawn import shown
 
-from chemscale.figures.style import house_style, plain_ticks, save, say, shades
+from chemscale.figures.style import house_style, plain_ticks, save, shades, write_placeholder
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_figure_is_saved_twice_and_the_same_again(tmp_path):
     house_style()
     for name in ("first", "second"):
         figure, axes = plt.subplots()
-        say(axes, "nothing")
+        write_placeholder(axes, "nothing")
         save(figure, tmp_path / "new", name)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "first.png",

@@ -27,7 +27,7 @@ def test_prefixes_are_selfies_if_all_in_brackets_and_smiles_otherwise():
         ("[C][S][S][P]", r"\[S\], \[P\] not in the model's vocabulary; use only \[Branch1\], \[C\]"),
         ("CS", r"\[S\] not in the model's vocabulary"),
         ("[C][EOS]", r"\[EOS\] not in"),
-        ("C1CC", "'C1CC': unreadable SMILES"),
+        ("C1CC", "--prefix = 'C1CC': unreadable SMILES"),
         ("", "'': empty"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_scaffold_whose_end_can_take_no_bond_is_refused(scaffold):
 
 @pytest.mark.parametrize("scaffold", ["*c1ccc(*)cc1", "*=CC", "*1CCCCC1"])
 def test_one_mark_at_one_single_bond(scaffold):
-    with pytest.raises(ChemscaleError, match="grow at one atom; mark it with one singly bonded"):
+    with pytest.raises(ChemscaleError, match="grow at one atom; mark exactly one atom with a singly bonded"):
         growing(scaffold)
 
 

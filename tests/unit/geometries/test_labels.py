@@ -260,7 +260,7 @@ def test_molecules_of_ones_own(tmp_path):
     assert reasons == ["not a SMILES", "charged", "radical", "more than one molecule"]
     listed = {key: value for key, value in entry.items() if key != "path"} | {"smiles": ["CCO", "CO", "N"]}
     assert labels.label("own", listed, tmp_path / "listed", workers=1)["fingerprint"] == header["fingerprint"]
-    with pytest.raises(ChemscaleError, match=r"own\.path = absent\.smi: no such file"):
+    with pytest.raises(ChemscaleError, match=r"own\.path = 'absent\.smi': no such file"):
         labels.label("own", entry | {"path": "absent.smi"}, tmp_path / "absent", workers=1)
 
 

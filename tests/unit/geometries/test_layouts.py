@@ -240,5 +240,5 @@ def test_names_that_the_format_does_not_know_are_asked_for(tmp_path):
 
 def test_a_box_is_refused_unless_the_entry_ignores_it(tmp_path):
     path, own = several_extxyz_in_a_box(tmp_path)
-    with pytest.raises(ChemscaleError, match=r"0\.xyz: frame 1: periodic in space; .* add `ignore_cell: true`"):
+    with pytest.raises(ChemscaleError, match=r"0\.xyz: frame 1: periodic structure; .* set `ignore_cell: true`"):
         ingest("mine", ENTRY | EV | own | {"ignore_cell": False}, path, tmp_path / "store")

@@ -69,10 +69,10 @@ def test_the_audit_finds_a_leak():
     raw = {"group": np.array([0, 1, 0]), "digest": np.array([b"a" * 16, b"b" * 16, b"c" * 16], "V16")}
     counts = {"unseen": 1, "test": 1, "validation": 0, "train": 1}
     with pytest.raises(ChemscaleError, match="1 molecules or structures are in two splits"):
-        audit(["C", "O"], raw, np.arange(3), counts)
+        audit("own", ["C", "O"], raw, np.arange(3), counts)
     raw |= {"group": np.array([0, 1, 1]), "digest": np.array([b"a" * 16, b"b" * 16, b"b" * 16], "V16")}
     with pytest.raises(ChemscaleError, match="1 molecules or structures are in two splits"):
-        audit(["C", "O"], raw, np.arange(3), counts)
+        audit("own", ["C", "O"], raw, np.arange(3), counts)
 
 
 def test_the_hash_of_bonds_knows_atoms_and_bonds_but_no_order_or_place():

@@ -86,7 +86,7 @@ def test_frames_without_labels_and_crystals(tmp_path):
         ingest("mine", ENTRY | own, path, tmp_path / "store")
     atoms.pbc, atoms.cell = True, np.eye(3) * 5
     ase.io.write(path, atoms, format="extxyz")
-    with pytest.raises(ChemscaleError, match="frame 1: periodic in space"):
+    with pytest.raises(ChemscaleError, match="frame 1: periodic structure"):
         ingest("mine", ENTRY | own, path, tmp_path / "store")
 
 

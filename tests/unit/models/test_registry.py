@@ -136,7 +136,7 @@ def test_a_family_of_the_other_arm_is_refused_with_those_there_are():
 def test_sizes_a_family_does_not_have_are_refused_before_its_network_is_imported():
     with pytest.raises(ChemscaleError, match="width = 15: allegro"):
         build_potential("allegro", 2, 15, 4.0)
-    with pytest.raises(ChemscaleError, match=r"schnet: has no input of charge; .*: spookynet"):
+    with pytest.raises(ChemscaleError, match=r"schnet: cannot represent charge or unpaired .*; choose spookynet"):
         build_potential("schnet", 2, 16, 4.0, charged=True)
 
 

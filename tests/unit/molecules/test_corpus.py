@@ -126,15 +126,15 @@ def test_a_refused_record_does_not_shift_its_neighbours():
 
 
 def test_too_many_refused_lines_fail_the_step(tmp_path):
-    with pytest.raises(ChemscaleError, match=r"own: 3 of 43 lines .* max_failure_share = 0.05") as error:
+    with pytest.raises(ChemscaleError, match=r"own.max_failure_share = 0.05: 3 of 43 lines were refused") as error:
         made(tmp_path, [*ALKANES, "no", "not", "C*"], max_failure_share=0.05)
-    assert "'unreadable SMILES': 2" in str(error.value) and str(tmp_path / "failures.parquet") in str(error.value)
+    assert "2 × unreadable SMILES" in str(error.value) and str(tmp_path / "failures.parquet") in str(error.value)
     assert len(pd.read_parquet(tmp_path / "failures.parquet")) == 3
     assert not (tmp_path / "corpus.json").exists()
 
 
 def test_splits_that_leave_nothing_are_an_error(tmp_path):
-    with pytest.raises(ChemscaleError, match="40 distinct molecules cannot be split into test 5, validation 35"):
+    with pytest.raises(ChemscaleError, match="40 distinct molecules are too few for test 5, validation 35"):
         made(tmp_path, ALKANES, validation=35)
 
 

@@ -206,9 +206,11 @@ def plan(
 
     runs = read_table(table)
     if family:
-        runs = runs[runs["family"] == family] if "family" in runs else runs.iloc[:0]
-        if runs.empty:
-            raise ChemscaleError(f"{table}: no rows of the family {family}")
+        known = sorted(set(runs["family"])) if "family" in runs else []
+        if family not in known:
+            advice = f"choose one of {', '.join(map(str, known))}" if known else "it has none: remove --family"
+            raise ChemscaleError(f"--family {family}: not in {table}; {advice}")
+        runs = runs[runs["family"] == family]
     quantity = parse_point(of) if "=" in of else of
     content = plan_table(
         runs, budget, goal, quantity, compute, max_repeats, max_runs, loss=loss, params=params, data=data, form=form,

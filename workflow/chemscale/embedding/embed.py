@@ -12,8 +12,8 @@ import selfies
 import torch
 
 from chemscale.embedding.neighbours import neighbour_agreement
-from chemscale.errors import ChemscaleError
-from chemscale.files import atomic, write_json
+from chemscale.errors import ChemscaleError, counted
+from chemscale.files import atomic, no_file, write_json
 from chemscale.models.chemgpt.network import ChemGPT
 from chemscale.models.loading import load_chemgpt
 from chemscale.molecules.batches import cut
@@ -80,7 +80,7 @@ def embed(
 def read_molecules(path: Path, column: str | None, vocabulary: list[str], context: int) -> list[Molecule]:
     """Return every record of a file of molecules; the accepted ones have at most `context` tokens."""
     if not path.is_file():
-        raise ChemscaleError(f"{path}: no such file")
+        raise no_file(path)
     layout = layout_of(path, column=column)
     texts = [line.text for line in read_lines(path, layout)]
     ids = {symbol: token for token, symbol in enumerate(vocabulary)}
@@ -121,9 +121,12 @@ def embeddings(model: ChemGPT, molecules: list[list[int]], pool: str) -> np.ndar
 
 
 def _report(path: Path, read: list[Molecule], accepted: list[Molecule]) -> None:
-    reasons = dict(Counter(molecule.reason for molecule in read if molecule.reason).most_common())
+    reasons = counted(dict(Counter(molecule.reason for molecule in read if molecule.reason).most_common()))
     if not accepted:
-        raise ChemscaleError(f"{path}: none of {len(read):,} lines is a molecule: {reasons or 'the file is empty'}")
+        raise ChemscaleError(
+            f"{path}: none of {len(read):,} lines is a molecule ({reasons or 'the file is empty'}); use a file of "
+            "SMILES, or name the column with --column"
+        )
     unknown = sum(molecule.unknown > 0 for molecule in accepted)
     LOG.info(
         f"{path}: {len(accepted):,} molecules from {len(read):,} lines, {unknown:,} with symbols unknown to the "

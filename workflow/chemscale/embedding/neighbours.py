@@ -28,6 +28,8 @@ def neighbour_agreement(embeddings: np.ndarray, smiles: list[str], k: int, seed:
     distinct = np.unique(smiles, return_index=True)[1]
     chosen = np.random.default_rng(seed).permutation(np.sort(distinct))[:MAX_COMPARED]  # (M,)
     M = len(chosen)
+    if M < 2:
+        raise ChemscaleError(f"neighbours = {k}: needs at least 2 different molecules; give more, or leave it out")
     if not 0 < k < M:
         raise ChemscaleError(f"neighbours = {k}: must be 1 to {M - 1:,} for {M:,} different molecules")
     fingerprints = ecfp4([smiles[row] for row in chosen], BITS)  # (M, BITS)

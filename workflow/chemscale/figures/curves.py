@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.typing import ColorType
 
 from chemscale.arms import ARMS, PARAMETERS, PARAMETERS_LABEL
-from chemscale.figures.style import BY_DATA, BY_SIZE, MARKERS, loss_label, plain_ticks, say, shades
+from chemscale.figures.style import BY_DATA, BY_SIZE, MARKERS, loss_label, plain_ticks, shades, write_placeholder
 from chemscale.models.registry import FAMILIES
 
 
@@ -68,7 +68,7 @@ def loss_against_data(
     column = y or ARMS[arm].loss
     figure, axes = plt.subplots(figsize=(7.2, 5.6))
     if column not in table:  # a dataset of a single molecule has no unseen ones
-        say(axes, f"no run has a\n{label or column}")
+        write_placeholder(axes, f"no run has a\n{label or column}")
         return figure
     handles = []
     for curve in curves(table, arm):

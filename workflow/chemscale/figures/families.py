@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from chemscale.analysis.families import MATCHED
 from chemscale.arms import ARMS
 from chemscale.figures.curves import draw_law, exponent_text
-from chemscale.figures.style import loss_label, plain_ticks, say
+from chemscale.figures.style import loss_label, plain_ticks, write_placeholder
 from chemscale.models.registry import FAMILIES
 
 
@@ -22,7 +22,7 @@ def families_matched(fits: list[dict]) -> Figure:
     for arm, entry in compared:
         _draw_pair(places.pop((arm, *entry["names"], entry["matched"])), arm, entry)
     for panel in places.values() if pairs else panels.flat:
-        say(panel, "no two families\nat one size")
+        write_placeholder(panel, "no two families\nat one size")
     return figure
 
 

@@ -1,4 +1,7 @@
-"""The look of all figures: theme, palettes, ticks, legends, and the formats they are saved in."""
+"""The look of all figures: theme, palettes, ticks, legends, and the formats they are saved in.
+
+Colours of families are in `models/<family>/__init__.py`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -76,7 +79,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
 
 
-def say(axes: Axes, text: str) -> None:
+def write_placeholder(axes: Axes, text: str) -> None:
     """Write `text` where there is nothing to draw."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", color="0.4", transform=axes.transAxes)

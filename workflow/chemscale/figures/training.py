@@ -9,7 +9,7 @@ from matplotlib.typing import ColorType
 
 from chemscale.arms import ARMS
 from chemscale.figures.curves import ordered_sizes
-from chemscale.figures.style import BY_DATA, BY_SIZE, plain_ticks, say, shades
+from chemscale.figures.style import BY_DATA, BY_SIZE, plain_ticks, shades, write_placeholder
 from chemscale.models.registry import FAMILIES
 
 ESTIMATES = {"tse": "TSE", "tse_e": "TSE-E"}
@@ -69,7 +69,7 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
             panel.legend(fontsize="small")
             plain_ticks(panel)
     for panel in panels.flat if not families else ():
-        say(panel, NO_SWEEP)
+        write_placeholder(panel, NO_SWEEP)
     return figure
 
 
@@ -132,7 +132,7 @@ def performance_estimation(sweeps: pd.DataFrame) -> Figure:
         panel.set(title=title, xlabel=ESTIMATES[estimate], ylabel="final validation loss")
         panel.legend(fontsize="small")
     if not families:
-        say(panels[0, 0], NO_SWEEP)
+        write_placeholder(panels[0, 0], NO_SWEEP)
     return figure
 
 

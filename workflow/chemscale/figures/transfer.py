@@ -59,7 +59,7 @@ def panels(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 def ratios(table: pd.DataFrame, columns: tuple[str, str]) -> pd.DataFrame:
-    """Return, one row per family, by which factor the errors of `columns` exceed those on test structures.
+    """Return the ratio of the errors of `columns` to the test error, one row per family.
 
     They are means over seeds of the family's largest capacity at its largest amount of data. `error` is the ratio of
     the errors, `relative` the ratio of the errors as shares of the baselines of their sets (NaN without baselines).

@@ -130,7 +130,7 @@ def similarity_of_counts(
 
 
 def fragments(smiles: str) -> list[str]:
-    """Return what all BRICS bonds cut a molecule into (Degen et al., ChemMedChem 3, 1503 (2008))."""
+    """Return the BRICS fragments of a molecule (Degen et al., ChemMedChem 3, 1503 (2008))."""
     with BlockLogs():
         return Chem.MolToSmiles(BRICS.BreakBRICSBonds(Chem.MolFromSmiles(smiles))).split(".")
 

@@ -21,33 +21,33 @@ def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str
 
     A `prefix` of symbols in brackets alone is SELFIES. A `scaffold` is always SMILES.
     """
-    text = scaffold if prefix is None else prefix
+    text, option = (scaffold, "--scaffold") if prefix is None else (prefix, "--prefix")
     if text is None:
         return []
-    encoded = text if prefix is not None and ONLY_SYMBOLS.fullmatch(text) else growing(text)
+    encoded = text if prefix is not None and ONLY_SYMBOLS.fullmatch(text) else growing(text, option)
     ids = {symbol: token for token, symbol in enumerate(vocabulary) if token >= DOT}
     unknown = dict.fromkeys(symbol for symbol in selfies.split_selfies(encoded) if symbol not in ids)
     if unknown:
         raise ChemscaleError(
-            f"{text}: {', '.join(unknown)} not in the model's vocabulary; use only "
+            f"{option} = {text!r}: {', '.join(unknown)} not in the model's vocabulary; use only "
             f"{', '.join(vocabulary[len(SPECIAL) :])}"
         )
     return [ids[symbol] for symbol in selfies.split_selfies(encoded)]
 
 
-def growing(smiles: str) -> str:
-    """Return SELFIES that end with the atom at which a molecule is to grow.
+def growing(smiles: str, option: str = "--scaffold") -> str:
+    """Return SELFIES that end with the atom at which a molecule is to grow; `option` is what errors name.
 
     A decoder writes on at the end of what it is given. It is the atom that a `*` is bonded to; without one, the last
     atom of the canonical SMILES. Raises ChemscaleError if that atom can take no further bond.
     """
-    molecule, mark = _marked(smiles)
+    molecule, mark = _marked(smiles, option)
     if mark is None:
         canonical, last = Chem.MolToSmiles(molecule), molecule.GetAtomWithIdx(molecule.GetNumAtoms() - 1)
         if not last.GetTotalNumHs():
             raise ChemscaleError(
-                f"{smiles!r}: molecules grow from the last atom of {canonical}, but this {last.GetSymbol()} can take "
-                "no further bond; mark the atom to grow at with *, as in *c1ccccc1"
+                f"{option} = {smiles!r}: molecules grow from the last atom of {canonical}, but this {last.GetSymbol()} "
+                "can take no further bond; mark the atom to grow at with *, as in *c1ccccc1"
             )
         found = to_selfies(canonical)
     else:
@@ -56,7 +56,7 @@ def growing(smiles: str) -> str:
         ending = {encoded.removesuffix("[F]") for encoded in ending if encoded.endswith("[F]")}
         found = min(ending, key=lambda encoded: (len(encoded), encoded), default=None)
     if found is None:
-        raise ChemscaleError(f"{smiles!r}: not encodable in SELFIES; use another molecule")
+        raise ChemscaleError(f"{option} = {smiles!r}: not encodable in SELFIES; use another molecule")
     return found
 
 
@@ -80,15 +80,17 @@ def scaffold_kept(smiles: list[str], scaffold: str) -> dict[str, float | None]:
     }
 
 
-def _marked(smiles: str) -> tuple[Chem.Mol, Chem.Atom | None]:
+def _marked(smiles: str, option: str = "--scaffold") -> tuple[Chem.Mol, Chem.Atom | None]:
     """Return a molecule, its atoms in the order of its canonical SMILES, and the `*` that marks where it grows."""
     canonical, reason = canonical_smiles(smiles)
     if not canonical:
-        raise ChemscaleError(f"{smiles!r}: {reason}; expected SMILES such as c1ccccc1")
+        raise ChemscaleError(f"{option} = {smiles!r}: {reason}; expected SMILES such as c1ccccc1")
     molecule = Chem.MolFromSmiles(canonical)
     marks = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 0]
     if len(marks) > 1 or any(atom.GetDegree() != 1 or atom.GetTotalValence() != 1 for atom in marks):
-        raise ChemscaleError(f"{smiles!r}: molecules grow at one atom; mark it with one singly bonded *")
+        raise ChemscaleError(
+            f"{option} = {smiles!r}: molecules grow at one atom; mark exactly one atom with a singly bonded *"
+        )
     for atom in marks:
         atom.SetIsotope(0)
     return molecule, marks[0] if marks else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chemscale.errors import ChemscaleError
-from chemscale.files import sha256
+from chemscale.files import require_paths, sha256
 from chemscale.geometries.charge_spin import resolve_charge_spin
 from chemscale.geometries.formats import FORMATS
 from chemscale.geometries.molecule_names import name_structure
@@ -29,8 +29,7 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, dige
     whose SHA-256 is not `digest`.
     """
     path = Path(path)
-    if not path.exists():
-        raise ChemscaleError(f"{name}: {path}: no such file")
+    require_paths(path)
     found = sha256(path)
     if digest and found != digest:
         raise ChemscaleError(f"{path}: changed since it was fetched, when its SHA-256 was {digest}; fetch it again")

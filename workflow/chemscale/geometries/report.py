@@ -3,6 +3,7 @@
 import numpy as np
 from ase.data import chemical_symbols
 
+from chemscale.errors import counted
 from chemscale.geometries.charge_spin import ELECTRONS
 from chemscale.geometries.store import flat_index
 from chemscale.geometries.unit_checks import describe_verdict
@@ -60,7 +61,7 @@ def as_text(name: str, report: dict) -> str:
         f"force components: rms {report['force_rms']:.3f}, largest {report['force_max']:.2f} eV/Å",
         _line("closest atoms of a structure", report["closest_atoms"], "Å"),
         f"not computed {report['not_computed']:,}, duplicates dropped {report['duplicates']:,}",
-        "refused: " + (", ".join(f"{count:,} × {reason}" for reason, count in refused.items()) or "none"),
+        "refused: " + (counted(refused) or "none"),
         "left out by the entry or for lack of labels: "
         + (", ".join(f"{count:,} × {reason}" for reason, count in report.get("dropped", {}).items()) or "none"),
         f"splits: {report['audit']['statement']}",

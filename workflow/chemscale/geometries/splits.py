@@ -58,12 +58,12 @@ def require_equal_labels(name: str, raw: Mapping[str, np.ndarray], first: np.nda
 
 
 def audit(
-    groups: Sequence[str], raw: Mapping[str, np.ndarray], rows: np.ndarray, counts: Mapping[str, int]
+    name: str, groups: Sequence[str], raw: Mapping[str, np.ndarray], rows: np.ndarray, counts: Mapping[str, int]
 ) -> dict[str, int | str]:
     """Return what structures `rows` (S,) of `raw` arrays, in the order of the store, show about leaks, in words too.
 
-    `groups` are the names of the molecules, `counts` the sizes of the splits. Raises ChemscaleError for an unseen
-    molecule that is in another split, and for a structure that is in two.
+    `name` is that of the dataset, `groups` are those of the molecules, `counts` the sizes of the splits. Raises
+    ChemscaleError for an unseen molecule that is in another split, and for a structure that is in two.
     """
     group, digests = raw["group"][rows], raw["digest"][rows]
     unseen, first_unseen = np.unique(group[: counts["unseen"]], return_index=True)
@@ -71,7 +71,8 @@ def audit(
     shared = len(np.intersect1d(unseen, rest)) + len(digests) - len(np.unique(digests))
     if shared:
         raise ChemscaleError(
-            f"{shared:,} molecules or structures are in two splits; report this as a fault of chemscale"
+            f"{name}: {shared:,} molecules or structures are in two splits: this is a bug in chemscale; "
+            "please report it"
         )
     found: dict[str, int | str] = {}
     if counts["train"]:
@@ -80,8 +81,8 @@ def audit(
             statement = "no unseen molecule is in another split, and " + statement
             smiles = [[groups[k] for k in part if read_name(groups[k]).z] for part in (unseen, rest)]
             for key, reduced in (("stereo", without_stereo), ("charge", without_charge)):
-                known = {reduced(name) for name in smiles[1]}
-                found[f"unseen_but_for_{key}"] = sum(reduced(name) in known for name in smiles[0])
+                known = {reduced(molecule) for molecule in smiles[1]}
+                found[f"unseen_but_for_{key}"] = sum(reduced(molecule) in known for molecule in smiles[0])
             bonds = [
                 [_bonds_of(raw, row) for row in rows[part]] for part in (first_unseen, first_rest + counts["unseen"])
             ]

@@ -1,4 +1,4 @@
-"""Ratios of what labelled geometries show to what nature has: each is about 1 where units and sign are right.
+"""Ratios of measured to known quantities of labelled geometries: each is about 1 where units and sign are right.
 
 A wrong flag of the registry entry changes them by a known factor:
 
@@ -21,19 +21,20 @@ MAX_WINDOWS = 400  # places in the file that are looked at
 WINDOW_STRUCTURES = 12  # consecutive structures of one molecule at each
 MAX_PAIR_RMSD = 0.6  # Å, between near geometries after superposition
 MIN_SAMPLES = 8  # pairs or bonds; fewer show nothing
-MIN_CORRELATION = 0.8  # of energy differences and work; with less, geometries are not near enough for a slope
+MIN_CORRELATION = 0.8  # between energy differences and work; with less, geometries are too far apart for a slope
 MIN_BOND_LENGTH_STD = 0.01  # Å; with less, anharmonicity hides the slope
-CARBON_HYDROGEN = 31.0  # eV/Å²: 4.9 mdyn/Å
+CH_FORCE_CONSTANT = 31.0  # eV/Å²: 4.9 mdyn/Å
 # hartree: free atoms near the basis-set limit, to the third digit of what density functionals and ab initio agree on
-TOTAL = {1: -0.5, 2: -2.9, 3: -7.48, 4: -14.66, 5: -24.65, 6: -37.84, 7: -54.58, 8: -75.06, 9: -99.72, 10: -128.9}
-TOTAL |= {11: -162.2, 12: -200.0, 13: -242.3, 14: -289.3, 15: -341.2, 16: -398.1, 17: -460.1, 18: -527.5, 35: -2574.0}
+ATOM_ENERGIES = {1: -0.5, 2: -2.9, 3: -7.48, 4: -14.66, 5: -24.65, 6: -37.84, 7: -54.58, 8: -75.06, 9: -99.72}
+ATOM_ENERGIES |= {10: -128.9, 11: -162.2, 12: -200.0, 13: -242.3, 14: -289.3, 15: -341.2, 16: -398.1, 17: -460.1}
+ATOM_ENERGIES |= {18: -527.5, 35: -2574.0}
 # hartree: free atoms in GFN2-xTB
-VALENCE = {1: -0.393, 5: -0.952, 6: -1.793, 7: -2.606, 8: -3.768, 9: -4.619, 14: -1.569, 15: -2.374, 16: -3.146}
-VALENCE |= {17: -4.483, 35: -4.048, 53: -3.780}
+ATOM_ENERGIES_GFN2 = {1: -0.393, 5: -0.952, 6: -1.793, 7: -2.606, 8: -3.768, 9: -4.619, 14: -1.569, 15: -2.374}
+ATOM_ENERGIES_GFN2 |= {16: -3.146, 17: -4.483, 35: -4.048, 53: -3.780}
 
 
 def unit_ratios(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, float | int | None]:
-    """Return the ratios, None where the structures do not show them.
+    """Return the ratios, None where the data do not suffice.
 
     `arrays` are those of `store.ARRAYS`, in the order of the file, of which the structures `rows` (S,) are looked at.
     `correlation` of energy differences and work is there, too, and the number of `pairs` and `bonds` looked at.
@@ -41,7 +42,7 @@ def unit_ratios(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, fl
     pairs, bonds, distances, sums = [], [], [], []
     for window in _windows(arrays, rows):
         z, x, f, energy = _structures(arrays, window)
-        sums.append([energy.mean(), _sum_of(TOTAL, z), _sum_of(VALENCE, z)])
+        sums.append([energy.mean(), _sum_of(ATOM_ENERGIES, z), _sum_of(ATOM_ENERGIES_GFN2, z)])
         if len(z) > 1:
             apart = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1) + np.diag(np.full(len(z), np.inf))  # (K, A, A)
             distances.append((apart / (covalent_radii[z] + covalent_radii[z][:, None])).min(-1).ravel())
@@ -54,11 +55,11 @@ def unit_ratios(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, fl
     strained = len(length) >= MIN_SAMPLES and length.std() >= MIN_BOND_LENGTH_STD
     energy, total, valence = np.array(sums).sum(0)
     return {
-        # the slope that treats both alike
+        # slope of the reduced major axis: both have noise
         "work": float(np.sign(correlation) * np.sqrt((change**2).sum() / (work**2).sum())) if correlated else None,
         "correlation": correlation,
         "pairs": len(work),
-        "stiffness": float(-np.cov(length, pull)[0, 1] / length.var(ddof=1) / CARBON_HYDROGEN) if strained else None,
+        "stiffness": float(-np.cov(length, pull)[0, 1] / length.var(ddof=1) / CH_FORCE_CONSTANT) if strained else None,
         "bonds": len(length),
         "distance": float(np.median(np.concatenate(distances))) if distances else None,
         "total": float(energy / total / ENERGY["hartree"]) if np.isfinite(total) else None,

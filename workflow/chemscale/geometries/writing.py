@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, counted
 from chemscale.files import atomic, fingerprint, sha256, write_json
 from chemscale.geometries.charge_spin import ELECTRONS, ENTRY_KEYS
 from chemscale.geometries.raw_arrays import Block, open_raw_arrays, write_raw_arrays
@@ -63,7 +63,7 @@ def write_store(
             "not_computed": facts.get("not_computed", 0),
             "duplicates": total - len(rows),
             "refused": _by_reason(failures),
-            "audit": audit(groups, raw, rows[order], counts),
+            "audit": audit(name, groups, raw, rows[order], counts),
         }
         units = facts.get("file_units")
         if units:
@@ -117,7 +117,7 @@ def _require_few_failures(directory: Path, name: str, entry: dict, failures: lis
     if failures and lost > entry["max_failure_share"] * (kept + lost):
         raise ChemscaleError(
             f"{name}.max_failure_share = {entry['max_failure_share']:g}: {lost:,} of {kept + lost:,} geometries "
-            f"failed: {_by_reason(failures)}; see {directory / 'failures.parquet'}, or raise the share"
+            f"failed: {counted(_by_reason(failures))}; see {directory / 'failures.parquet'}, or raise the share"
         )
     if not kept:
         raise ChemscaleError(f"{name}: no geometry has an energy and forces; check the file and the names in the entry")

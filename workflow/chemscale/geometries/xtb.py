@@ -1,4 +1,4 @@
-"""GFN2-xTB (Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) by tblite."""
+"""GFN2-xTB (Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) computed with tblite."""
 
 import ase.units as units
 import numpy as np

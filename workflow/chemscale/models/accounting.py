@@ -33,7 +33,7 @@ def counted_flops(work: Callable[[], object]) -> int:
 
 
 class _FlopCounter(TorchDispatchMode):
-    """torch's FlopCounterMode without its tracking of modules, which forbids autograd.grad and so forces."""
+    """torch's FlopCounterMode without module tracking: that breaks autograd.grad, which forces need."""
 
     total = 0
 

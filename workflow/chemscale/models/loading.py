@@ -92,10 +92,10 @@ def read_model(path: Path | str, arm: str) -> tuple[dict, dict]:
             f"{path}: damaged, or not a safetensors file ({error}); copy it again or retrain the cell"
         ) from None
     if kept is None:
-        raise ChemscaleError(f"{path}: has no metadata of chemscale; retrain the cell with this version")
+        raise ChemscaleError(f"{path}: not written by chemscale (no metadata); retrain the cell with this version")
     description = json.loads(kept)
     if description["arm"] != arm:
-        raise ChemscaleError(f"{path}: a model of the arm {description['arm']}; give one of the arm {arm}")
+        raise ChemscaleError(f"{path}: a {description['arm']} model; this command needs a {arm} model")
     return description, weights
 
 

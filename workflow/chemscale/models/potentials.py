@@ -1,4 +1,4 @@
-"""Neural potentials: a sum of atomic energies, whose exact negative gradient are the forces."""
+"""Neural potentials: the energy is a sum of atomic energies; the forces are its exact negative gradient."""
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ def build_potential(
     """
     record = potential_family(family)
     if charged and not record.charged:
-        known = ", ".join(charged_families())
-        raise ChemscaleError(f"family = {family}: has no input of charge; choose one that has: {known}")
+        known = " or ".join(charged_families())
+        raise ChemscaleError(f"family = {family}: cannot represent charge or unpaired electrons; choose {known}")
     record.parameters(depth, width)  # refuses sizes that the family does not have
     return record.build(depth, width, cutoff, radial, **({"charged": True} if charged else {}))
 

@@ -25,7 +25,7 @@ def audit(corpus: Corpus, reduced: dict[str, np.ndarray]) -> dict:
     if seen:
         raise ChemscaleError(
             f"{corpus.directory}: {len(seen):,} held-out molecules are in train too, such as "
-            f"{', '.join(sorted(seen)[:MAX_EXAMPLES])}; report this as a fault of chemscale"
+            f"{', '.join(sorted(seen)[:MAX_EXAMPLES])}: this is a bug in chemscale; please report it"
         )
     counts = {
         split: {"molecules": len(rows), "in_train": 0}

@@ -12,7 +12,7 @@ BLOCK = 1 << 16  # bytes that are looked at together
 
 
 class _Bounded(io.RawIOBase):
-    """The bytes of `file`, which is or is packed in `path`."""
+    """The bytes of `path`, or of the member packed in it, read from `file`."""
 
     def __init__(self, path: Path, file: IO[bytes]):
         self.path, self.file, self.packed = path, file, path.stat().st_size

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import rdkit
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, counted
 from chemscale.files import atomic, fingerprint, read_json, sha256, write_json
 from chemscale.molecules.audit import audit
 from chemscale.molecules.encoding import readable
@@ -101,7 +101,7 @@ def encode(directory: Path | str, workers: int = 1) -> dict:
     LOG.info(
         f"{name}: {header['molecules']['total']:,} molecules, {header['tokens']['stored']:,} tokens, "
         f"{len(vocabulary)} symbols from {lines:,} lines; {header['duplicates']:,} duplicates; "
-        f"refused: {found.reasons or 'none'}. {header['audit']['statement']}"
+        f"refused: {counted(found.reasons) or 'none'}. {header['audit']['statement']}"
     )
     return header
 
@@ -132,8 +132,8 @@ def assign_splits(name: str, entry: dict, own: np.ndarray) -> tuple[dict[str, in
         requested = {split: entry.get(split, count) for split, count in counts.items() if split != "train"}
         held_out = ", ".join(f"{split} {count:,}" for split, count in requested.items())
         raise ChemscaleError(
-            f"{name}: {len(own):,} distinct molecules cannot be split into {held_out} and at least one to train on; "
-            "every split needs at least one; lower `validation` and `test`"
+            f"{name}: {len(own):,} distinct molecules are too few for {held_out} and at least one to train on; lower "
+            "`validation` and `test`, but leave each split at least one molecule"
         )
     return counts, np.concatenate(list(members.values()))
 
@@ -173,7 +173,7 @@ def _inspect(raw: Path, layout: Layout, entry: dict) -> int:
         if line.split not in known:
             raise ChemscaleError(
                 f"{raw}, line {line.number:,}: split {line.split!r} is not among the entry's `splits`, "
-                f"which names {', '.join(sorted(known))}"
+                f"which names {', '.join(sorted(known))}; add it to `splits`, or correct the line"
             )
         if len(first) < PEEKED_RECORDS and line.text:
             first.append(line)
@@ -195,8 +195,8 @@ def _require_few_failures(name: str, found: Summary, lines: int, allowed: float,
     refused = sum(found.reasons.values())
     if refused > allowed * lines:
         raise ChemscaleError(
-            f"{name}: {refused:,} of {lines:,} lines refused, more than max_failure_share = {allowed:g} allows: "
-            f"{found.reasons}; see {kept}"
+            f"{name}.max_failure_share = {allowed:g}: {refused:,} of {lines:,} lines were refused: "
+            f"{counted(found.reasons)}; see {kept}, or raise the share"
         )
 
 

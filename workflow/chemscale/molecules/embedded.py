@@ -52,7 +52,7 @@ def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
     elif "path" in entry:
         path = Path(entry["path"]).expanduser()
         if not path.is_file():
-            raise ChemscaleError(f"{name}.path = {entry['path']}: no such file (looked for {path.absolute()})")
+            raise ChemscaleError(f"{name}.path = {entry['path']!r}: no such file ({path.absolute()}); correct the path")
         layout = layout_of(path, entry.get("format"), entry.get("column"))
         if layout.form == "sdf":
             raise ChemscaleError(f"{name}.path = {path}: SDF is not supported here; use a file of SMILES")
@@ -70,7 +70,7 @@ def molecules_of(name: str, entry: dict) -> tuple[list[str], str]:
         return molecules, f"RDKit's {file}"
     molecules = list(dict.fromkeys(map(canonical_name, given)))
     if not molecules:
-        raise ChemscaleError(f"{name}: no molecules in {source}")
+        raise ChemscaleError(f"{name}: no molecules in {source}; use a file with at least one SMILES")
     return molecules[: entry.get("molecules")], source
 
 

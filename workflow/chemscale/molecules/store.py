@@ -41,7 +41,8 @@ class Corpus:
         size = counts[split] if size is None else size
         if not 0 < size <= counts[split]:
             raise ChemscaleError(
-                f"{self.directory}: {size:,} molecules requested from split {split!r}, which holds {counts[split]:,}"
+                f"{self.directory}: {size:,} molecules requested from split {split!r}, which holds {counts[split]:,}; "
+                f"ask for at most {counts[split]:,}"
             )
         return np.arange(first, first + size)
 

@@ -1,4 +1,4 @@
-"""Token ids: five fixed symbols, then those of the training molecules in alphabetical order."""
+"""Token ids: five fixed symbols, then the SELFIES symbols of the training molecules in alphabetical order."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -14,16 +14,16 @@ GPU_FLOPS = 5e13
 SECONDS_PER_LAUNCH = 1e-3  # lower bound of forward, backward and optimiser of one layer, however small it is
 CPU_HOURS = 4  # cells above this go to a GPU
 
-MARGIN = 2  # time limit over estimate of a training, which goes on in a further job if it takes longer
-USE_MARGIN = 4  # the same of generation, simulation and evaluation, which would start again
+MARGIN = 2  # time limit / estimated time; a longer training continues in another job
+USE_MARGIN = 4  # the same for generation, simulation and evaluation, which would start again
 SHORTEST_LIMIT = 10  # minutes: imports on a cold file system, reading of the data
 
 SECONDS_PER_GENERATED = 0.02  # validity and properties of one molecule
 MOLECULES_PER_BATCH = 500
-RELAXATION_STEPS = 200  # of one molecule
-STRUCTURES = 10_000  # of a dataset that does not say how many it has
+STEPS_PER_RELAXATION = 200  # mean for one molecule
+STRUCTURES = 10_000  # assumed of a dataset that does not say how many it has
 ATOMS_PER_BATCH = 512
-USES = {"generate": "language", "simulate": "potential", "evaluate": "potential"}  # with their arm; keys of commands
+ARM_OF_USE = {"generate": "language", "simulate": "potential", "evaluate": "potential"}  # by name of the command
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,20 @@ class Estimate:
 
 
 def estimate(cell: Cell, site: Site | None = None) -> Estimate:
-    """Return what the training of a cell takes."""
+    """Return the time, memory and GPUs of the training of a cell."""
     return _estimate(cell.family, cell.work, site, cell.gpus)
 
 
 def estimate_sweep(config: dict, arm: str, family: str, site: Site | None = None) -> Estimate:
-    """Return what a family's sweep of learning rates takes: one job trains all its trials."""
+    """Return the time, memory and GPUs of a family's sweep of learning rates: one job trains all its trials."""
     return _estimate(family, sweep_work(config, arm, family), site)
 
 
 def estimate_use(config: dict, use: str, cell: Cell, datasets: dict[str, dict], site: Site | None = None) -> Estimate:
-    """Return what a `use` of a trained cell takes: generate, simulate or evaluate. Entries of `datasets` tell sizes."""
+    """Return the time, memory and GPUs of a `use` of a trained cell: generate, simulate or evaluate.
+
+    The entries of `datasets` state sizes.
+    """
     gpu = min(1, estimate(cell).gpu)
     work, more = {"generate": _generation, "simulate": _simulation, "evaluate": _evaluation}[use](
         config[cell.arm], cell, datasets
@@ -99,7 +102,10 @@ def _seconds(family: str, work: Work, gpu: int, site: Site | None) -> float:
 
 
 def _memory(work: Work) -> int:
-    """Return memory in MB: libraries; weights, gradients, Adam's moments and best weights, with as much to spare."""
+    """Return memory in MB: libraries, and 64 bytes per parameter.
+
+    20 bytes are for weights, gradients, Adam's moments and best weights, the rest for activations.
+    """
     return round(2500 + 4 * 16 * work.parameters / 1e6)
 
 
@@ -116,7 +122,7 @@ def _generation(options: dict, cell: Cell, datasets: dict[str, dict]) -> tuple[W
 def _simulation(options: dict, cell: Cell, datasets: dict[str, dict]) -> tuple[Work, float]:
     asked = options["simulate"]
     steps = 2 * asked["picoseconds"] * 1000 / asked["step_fs"]  # isolated, and in a heat bath; all molecules at once
-    relaxations = RELAXATION_STEPS * asked["molecules"]  # one molecule at a time
+    relaxations = STEPS_PER_RELAXATION * asked["molecules"]  # one molecule at a time
     structures = steps * asked["molecules"] + relaxations
     return _forces(cell, structures, steps + relaxations), 0.0
 

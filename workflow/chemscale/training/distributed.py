@@ -32,7 +32,7 @@ def rank() -> int:
 
 
 def first() -> bool:
-    """Whether this is the process that writes files and reports."""
+    """Return whether this is the process that writes files and reports."""
     return rank() == 0
 
 
@@ -49,14 +49,14 @@ def summed(values: "Tensor") -> "Tensor":
 
 
 def any_process(flag: bool) -> bool:
-    """Whether `flag` is set in at least one process; all of them have to ask."""
+    """Return whether `flag` is set in at least one process; all of them have to ask."""
     import torch
 
     return bool(summed(torch.tensor(int(flag)))) if torch.distributed.is_initialized() else flag
 
 
 def launched() -> bool:
-    """Whether `torchrun` or `srun` has already started this process as one of several."""
+    """Return whether `torchrun` or `srun` has already started this process as one of several."""
     return "WORLD_SIZE" in os.environ or processes() > 1
 
 

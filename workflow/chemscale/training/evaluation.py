@@ -10,7 +10,7 @@ import torch
 from chemscale.training.schedule import evaluations_without_gain
 
 POINTS_PER_EVALUATION = 4  # points of the training curve per evaluation
-STILL_FALLING = 0.03  # relative gain in error over the last evaluation interval above which a cell is under-trained
+UNDERTRAINED_GAIN = 0.03  # relative gain in error over the last evaluation interval above which a cell is under-trained
 
 
 class NonFiniteLoss(Exception):
@@ -60,11 +60,11 @@ class Evaluation:
         self.clock = now
 
     def point_due(self, step: int, total: int) -> bool:
-        """Whether the training curve gets a point after `step` of `total` steps."""
+        """Return whether the training curve gets a point after `step` of `total` steps."""
         return _completes(step, total, self.evaluations * POINTS_PER_EVALUATION)
 
     def due(self, step: int, total: int) -> bool:
-        """Whether the model is evaluated after `step` of `total` steps; the training curve gets a point there too."""
+        """Return whether the model is evaluated after `step` of `total` steps, where the curve gets a point too."""
         return _completes(step, total, self.evaluations)
 
     def add(self, metrics: dict[str, float], model: torch.nn.Module) -> None:
@@ -82,7 +82,7 @@ class Evaluation:
             self.best_weights = {name: w.detach().cpu().clone() for name, w in model.state_dict().items()}
 
     def out_of_patience(self) -> bool:
-        """Whether the last `patience` evaluations brought no gain."""
+        """Return whether the last `patience` evaluations brought no gain."""
         return evaluations_without_gain(self.losses())[-1] >= self.patience
 
     def losses(self, first: int = 0) -> list[float]:
@@ -94,12 +94,13 @@ class Evaluation:
         return next(filter(_evaluated, reversed(self.history)), {})
 
     def undertrained(self, degree: int) -> bool:
-        """Whether the validation error still fell by more than `STILL_FALLING` over the last evaluation interval.
+        """Return whether the validation error fell by over `UNDERTRAINED_GAIN` in the last evaluation interval.
 
-        `degree` is the power of the error that the loss is: 2 for a squared error.
+        False for a run that its patience ended. `degree` is the power of the error that the loss is: 2 for a squared
+        error.
         """
-        losses = self.losses()
-        return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING) ** degree
+        losses, most = self.losses(), (1 - UNDERTRAINED_GAIN) ** degree
+        return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * most
 
 
 def _evaluated(point: dict) -> bool:
@@ -107,7 +108,7 @@ def _evaluated(point: dict) -> bool:
 
 
 def _completes(step: int, total: int, shares: int) -> bool:
-    """Whether `step` is the first to complete another of `shares` equal shares of `total` steps."""
+    """Return whether `step` is the first to complete another of `shares` equal shares of `total` steps."""
     return step * shares // total > (step - 1) * shares // total
 
 

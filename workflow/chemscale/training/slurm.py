@@ -1,4 +1,4 @@
-"""A training as a job of Slurm: when it must stop by itself, and how it runs again at no one's expense.
+"""A training as a job of Slurm: when it must stop by itself, and how it is requeued without using up a retry.
 
 A job that is preempted with grace gets SIGTERM. If it then exits, Slurm sees a failed job, which it does not requeue,
 and Snakemake counts a failed attempt. So a training that was told to stop while its job still runs asks Slurm to
@@ -34,7 +34,7 @@ def stop_time() -> float | None:
 
 
 def requeue() -> None:
-    """Ask Slurm to run this job again and wait to be ended by it; return at once where that is not to be.
+    """Requeue this job and wait until Slurm ends it; return at once if it cannot be requeued.
 
     Nothing is asked outside Slurm, for a job that is no longer running since its user cancelled it, and for a job that
     may not be requeued (`sbatch --no-requeue`).

@@ -11,7 +11,8 @@ from chemscale.tuning.elimination import group_of
 
 MAX_LOSS_RATIO = 1.5  # trials with a loss above this multiple of the lowest of their group do not enter the rule
 WIDTH_SLOPES = (-1.0, 0.0)  # limits: 1/width is maximal update parametrisation; rates never rise with width
-BATCH_SLOPES = (0.0, 1.0)  # limits: no dependence, and the linear rule; Adam's noise asks for the square root
+# limits: no dependence, and the linear rule; theory for Adam gives 0.5 (Malladi et al., NeurIPS 2022)
+BATCH_SLOPES = (0.0, 1.0)
 
 
 def resolve_learning_rate(settings: CellSettings) -> CellSettings:

@@ -1,6 +1,7 @@
-"""The formats that labelled geometries are published in: one file and one line here for each.
+"""The formats that labelled geometries are published in.
 
-A reader takes the path and the registry entry, and yields a `Labelled` block at a time, of a bounded number of atoms,
+A format is a reader beside this file and a record in FORMATS. It has no units of its own: see `geometries/units.py`. A
+reader takes the path and the registry entry, and yields a `Labelled` block at a time, of a bounded number of atoms,
 in the units of the file. It is imported when a file is read: configurations and documents only need the records.
 """
 

@@ -68,9 +68,7 @@ def elements(where: str, values: Any) -> np.ndarray:
                 raise ChemscaleError(f"{where}: {unknown[0]!r} is not a chemical element; expected symbols such as Cl")
             values = np.reshape([atomic_numbers[symbol or "X"] for symbol in symbols], values.shape)
     if values.dtype.kind not in "iufb":
-        raise ChemscaleError(
-            f"{where}: {values.dtype} are not atomic numbers; expected 1 to {len(chemical_symbols) - 1}"
-        )
+        raise ChemscaleError(f"{where}: the array has type {values.dtype}; expected atomic numbers or symbols")
     wrong = values[~((values >= -1) & (values < len(chemical_symbols)) & (values == np.round(values)))]
     if wrong.size:
         raise ChemscaleError(

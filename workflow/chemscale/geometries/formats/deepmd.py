@@ -24,8 +24,8 @@ def read_deepmd(path: Path, entry: dict) -> Iterator[Labelled]:
         periodic = any(system.glob("set.*/box.npy")) and not (system / "nopbc").exists()
         if periodic and not entry.get("ignore_cell"):
             raise ChemscaleError(
-                f"{system}: periodic in space (box.npy); only molecules can be read. If they are molecules in a box, "
-                "add `ignore_cell: true`"
+                f"{system}: periodic structure (box.npy); only isolated molecules are supported; for a molecule in a "
+                "box set `ignore_cell: true`"
             )
         try:
             z = _elements(system)

@@ -112,14 +112,14 @@ def _blocks(
     """Yield blocks of consecutive frames of the same atoms."""
     for key in ("numbers", "positions"):
         if key in entry:
-            raise ChemscaleError(f"{path}: {key} = {entry[key]!r}: the format has {key} of its own; leave {key} out")
+            raise ChemscaleError(f"{path}: {key} = {entry[key]!r}: this format stores {key} itself; remove {key}")
     rows: list[Row] = []
     z, stated, labelled, fault = np.zeros(0, np.uint8), units or {}, False, ""
     for frame in frames:
         place = f"{path}: {kind} {frame.number}"
         own = elements(place, frame.atoms.numbers)
         if not own.all() or not len(own):
-            raise ChemscaleError(f"{place}: it has no atoms, or atoms of no element; check the file")
+            raise ChemscaleError(f"{place}: no atoms, or an atom without an element; correct the file")
         row, own_units = _row(place, frame, own, entry, units or {})
         lacking = [key for key in ("energy", "forces") if not np.isfinite(getattr(row, key)).any()]
         labelled |= not lacking
@@ -151,7 +151,7 @@ def _row(where: str, frame: Frame, z: np.ndarray, entry: dict, units: dict[str, 
     atoms, properties, number = frame
     if atoms.pbc.any() and not entry.get("ignore_cell"):
         raise ChemscaleError(
-            f"{where}: periodic in space; only molecules can be read. If they are molecules in a box, add "
+            f"{where}: periodic structure; only isolated molecules are supported; for a molecule in a box set "
             "`ignore_cell: true`"
         )
     found: dict[str, np.ndarray] = {}

@@ -14,7 +14,7 @@ from chemscale.models.atomwise import AtomwisePotential, sum_messages
 
 
 class PaiNN(schnetpack.PaiNN):
-    """schnetpack's PaiNN from half of the vectors."""
+    """PaiNN of schnetpack, evaluated on one direction of each pair."""
 
     def forward(self, z: Tensor, vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Return features (A, F) of atoms `z` (A,).

@@ -12,7 +12,7 @@ from chemscale.models.atomwise import AtomwisePotential, sum_messages
 
 
 class SchNet(schnetpack.SchNet):
-    """schnetpack's SchNet from half of the vectors."""
+    """SchNet of schnetpack, evaluated on one direction of each pair."""
 
     def forward(self, z: Tensor, vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Return features (A, F) of atoms `z` (A,).
