@@ -40,7 +40,7 @@ def test_cells_cost_what_the_rules_ask_for(checkout, tmp_path):
     site = study.Site.from_json({"gpu": {"max_runtime": 1440}})
     bill = costs(config, REGISTRY, tmp_path, site)
     rows = {row["cell"]: row for row in bill["cells"]}
-    assert len(rows) == 180 and max(row["runtime"] for row in rows.values()) == 1440
+    assert len(rows) == 288 and max(row["runtime"] for row in rows.values()) == 1440
     for cell in study.cells(config):
         asked = study.resources(study.estimate(cell, site), site=site)
         assert {key: rows[cell.name][key] for key in asked} == asked
@@ -100,12 +100,12 @@ def test_the_command_prints_tables_and_json(checkout, tmp_path, monkeypatch, cap
     path = str(checkout / "config/studies/paper.yaml")
     assert main(["cost", path]) == 0
     text = capsys.readouterr().out
-    assert "study paper: 180 cells" in text
+    assert "study paper: 288 cells" in text
     assert re.search(
         r"^language/chemgpt/w2048/9000000/seed0 +1,208,455,168 +3\.6e\+19 +8\.3 d +24\.0 h +79\.8 GB +1$", text, re.M
     )
     assert main(["cost", path, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["totals"]["cells"] == 180
+    assert json.loads(capsys.readouterr().out)["totals"]["cells"] == 288
     (tmp_path / "bad.yaml").write_text("study: [")
     assert main(["cost", "bad.yaml"]) == 2
     assert "bad.yaml: not a YAML file" in capsys.readouterr().err
