@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from chemscale.scaling.allocation.cost import SIX_N_D, Cost
-from chemscale.scaling.allocation.frontier import optima
+from chemscale.scaling.allocation.frontier import extrapolated, optima
 from chemscale.scaling.api import ScalingLaw
 from chemscale.scaling.table import require_variables
 
@@ -16,8 +16,9 @@ def predictions(law: ScalingLaw, points: Iterable[Mapping[str, float]], runs: in
     for point in points:
         place = require_variables(point, law.fit.form.variables)
         (row,) = law.predict(runs, **place).to_dict("records")
-        outside = [name for name, value in place.items() if not law.fit.x[name].min() <= value <= law.fit.x[name].max()]
-        found.append({name: float(value) for name, value in row.items()} | {"extrapolated": outside})
+        found.append(
+            {name: float(value) for name, value in row.items()} | {"extrapolated": extrapolated(law.fit, place)}
+        )
     return found
 
 
