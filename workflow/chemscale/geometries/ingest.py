@@ -17,6 +17,8 @@ from chemscale.geometries.units import FLAGS, resolve_units
 from chemscale.geometries.writing import write_store
 
 LOG = logging.getLogger(__name__)
+# larger numbers are damage: no structure of molecules has them
+MAX_POSITION, MAX_ENERGY, MAX_FORCE = 1e5, 1e9, 1e5  # Å, eV, eV/Å
 
 
 def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, digest: str | None = None) -> dict:
@@ -37,7 +39,7 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, dige
     failures: list[dict] = []
     facts = {"source": path.name, "source_sha256": found, "method": entry["method"], "not_computed": 0, "dropped": {}}
     header = write_store(
-        directory, name, entry, _converted(entry, path, groups, failures, facts), groups, failures, facts
+        directory, name, entry, converted(entry, path, groups, failures, facts), groups, failures, facts
     )
     left_out = {"not computed": header["not_computed"], **header["dropped"]}
     if any(left_out.values()):
@@ -47,7 +49,7 @@ def ingest(name: str, entry: dict, path: Path | str, directory: Path | str, dige
     return header
 
 
-def _converted(entry: dict, path: Path, groups: list[str], failures: list[dict], facts: dict) -> Iterator[Block]:
+def converted(entry: dict, path: Path, groups: list[str], failures: list[dict], facts: dict) -> Iterator[Block]:
     """Yield blocks in Å, eV and eV/Å; number the molecules as they come, count what is left out."""
     numbers: dict[str, int] = {}  # of the molecules, by name
     dropped: Counter[str] = Counter()
@@ -71,15 +73,24 @@ def _converted(entry: dict, path: Path, groups: list[str], failures: list[dict],
                 numbers[molecule.name] = len(groups)
                 groups.append(molecule.name)
         group = np.array([numbers.get(molecule.name, -1) for molecule in named], int)
-        placed = np.isfinite(labelled.positions).all((1, 2))
-        for k in np.flatnonzero(kept & ~placed):
-            failures.append(failure(int(group[k]), groups, int(labelled.index[k]), "positions not finite"))
-        good = kept & placed
+        positions = labelled.positions * factors["length_unit"]
+        energy = labelled.energy * factors["energy_unit"]
+        forces = labelled.forces * factors["forces_unit"] * factors["forces_are"]
+        good = kept
+        for reason, within in (
+            ("positions not finite", np.isfinite(positions)),
+            (f"positions beyond {MAX_POSITION:g} Å", abs(positions) <= MAX_POSITION),
+            (f"energy beyond {MAX_ENERGY:g} eV", abs(energy)[:, None, None] <= MAX_ENERGY),
+            (f"forces beyond {MAX_FORCE:g} eV/Å", abs(forces) <= MAX_FORCE),
+        ):
+            bad = good & ~within.all((1, 2))
+            failures += [failure(int(group[k]), groups, int(labelled.index[k]), reason) for k in np.flatnonzero(bad)]
+            good = good & ~bad
         yield Block(
             labelled.z,
-            labelled.positions[good] * factors["length_unit"],
-            labelled.energy[good] * factors["energy_unit"],
-            labelled.forces[good] * factors["forces_unit"] * factors["forces_are"],
+            positions[good],
+            energy[good],
+            forces[good],
             group[good],
             **{key: values[good] for key, values in electrons.items()},
             index=labelled.index[good],

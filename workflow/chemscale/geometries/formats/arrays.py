@@ -7,7 +7,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.charge_spin import ENTRY_KEYS, FROM_SMILES, relevant_names, totals
-from chemscale.geometries.formats.block import Labelled, elements, formula, numbers_with_units, slices, texts_of
+from chemscale.geometries.formats.block import Labelled, elements, floats, formula, slices, texts_of
 from chemscale.geometries.units import stated_units, unit_names
 
 NUMBERS = ("atomic_numbers", "nuclear_charges", "numbers", "species", "elements", "symbols", "z", "Z")
@@ -51,7 +51,7 @@ def blocks_of_arrays(
             raise ChemscaleError(
                 f"{where}: {key} = {entry[key]!r}: not found; choose one of {_listed(arrays)}, or leave {key} out"
             )
-    texts = {key: arrays[key][...] for key in unit_names(arrays)}
+    units = stated_units(where, {key: arrays[key][...] for key in unit_names(arrays)}, stated)
     sums = _charges_and_spins(where, arrays, entry, count, atoms)
     for part in slices(count, atoms):
         index = np.arange(part.start, part.stop)
@@ -60,10 +60,8 @@ def blocks_of_arrays(
             """Return the part of an array, with an axis of geometries."""
             return np.asarray(arrays[key][...] if single else arrays[key][part])
 
-        energy, unit_of_energy = numbers_with_units(f"{where}/{e}", "energy_unit", rows(e).reshape(len(index)))
-        geometry, _ = numbers_with_units(f"{where}/{x}", "length_unit", rows(x))
-        forces, _ = numbers_with_units(f"{where}/{f}", "forces_unit", rows(f))
-        geometry, forces = (array.reshape(len(index), atoms, 3) for array in (geometry, forces))
+        energy = floats(f"{where}/{e}", rows(e)).reshape(len(index))
+        geometry, forces = (floats(f"{where}/{key}", rows(key)).reshape(len(index), atoms, 3) for key in (x, f))
         own = species[part] if len(species) > 1 else species
         distinct, inverse = np.unique(own, axis=0, return_inverse=True)
         for k, same in enumerate(distinct):
@@ -83,7 +81,7 @@ def blocks_of_arrays(
                 where,
                 index[chosen] + 1,
                 stated={key: total[index[chosen]] for key, total in sums.items()},
-                units=stated_units(where, texts, (*stated, *unit_of_energy.items())),
+                units=units,
             )
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.charge_spin import parse_numbers
 from chemscale.geometries.units import parse_unit
 
+MAX_SHOWN = 300  # characters of the message of a library
 BLOCK_ATOMS = 200_000  # atoms of the structures of one block: some 20 MB
-NUMBER_AND_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(\S.*?)?\s*", re.IGNORECASE)
+NUMBER_AND_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(\S.*?)?\s*", re.IGNORECASE)
 
 
 class Labelled(NamedTuple):
@@ -43,6 +43,12 @@ class Labelled(NamedTuple):
     def place(self, k: int) -> str:
         """Return the place of geometry `k` in the file."""
         return f"{self.where}: {self.kind} {self.index[k]}"
+
+
+def damaged(where: str, error: Exception, kind: str = "damaged") -> ChemscaleError:
+    """Return the error of a file that a library cannot read: whichever exception of Python that raised."""
+    reason = f"{type(error).__name__}: {error}"[:MAX_SHOWN]
+    return ChemscaleError(f"{where}: {kind} ({reason}); fetch the file again or correct it")
 
 
 def slices(structures: int, atoms: int) -> Iterator[slice]:
@@ -77,26 +83,25 @@ def elements(where: str, values: Any) -> np.ndarray:
     return np.maximum(values, 0).astype(np.uint8)
 
 
-def numbers_with_units(where: str, flag: str, values: Any) -> tuple[np.ndarray, dict[str, str]]:
-    """Return labels (floats), and the unit by `flag` where they are texts such as "-4209.78 eV"."""
+def floats(where: str, values: Any) -> np.ndarray:
+    """Return numbers as floats; raise ChemscaleError for other types, texts among them: they may be cut off."""
     array = np.asarray(values)
-    if array.dtype.kind not in "SUO":
-        if array.dtype.kind not in "iufb":
-            raise ChemscaleError(f"{where}: {array.dtype} are not numbers; name an array of numbers")
-        return array if array.dtype.kind == "f" else array.astype(float), {}
-    texts = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in array.ravel()]
-    matches = [NUMBER_AND_UNIT.fullmatch(text) if isinstance(text, str) else None for text in texts]
-    units = {match[2] for match in matches if match and match[2]}
-    try:
-        numbers = parse_numbers([match[1] if match else text for match, text in zip(matches, texts, strict=True)])
-    except (TypeError, ValueError):
-        raise ChemscaleError(f"{where}: {str(texts[0])[:40]!r} is not a number; name a label in numbers") from None
-    known = {parse_unit(flag, unit) for unit in units}
-    if len(known) > 1 or None in known:
-        raise ChemscaleError(
-            f"{where}: unit {', '.join(sorted(units))} is unknown or not the same everywhere; correct it"
-        )
-    return numbers.reshape(array.shape), dict.fromkeys([flag] if known else [], *known)
+    if array.dtype.kind not in "iuf":
+        raise ChemscaleError(f"{where}: type {array.dtype}; expected an array of numbers, save it as one")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def number_with_unit(where: str, flag: str, value: Any) -> tuple[np.ndarray, dict[str, str]]:
+    """Return a label (floats), and its unit by `flag` if it is a text such as "-4209.78 eV"."""
+    if not isinstance(value, str):
+        return floats(where, value), {}
+    match = NUMBER_AND_UNIT.fullmatch(value)
+    if match is None:
+        raise ChemscaleError(f"{where}: {value[:40]!r} is not a number; expected a number, with a unit or without")
+    unit = parse_unit(flag, match[2]) if match[2] else None
+    if match[2] and unit is None:
+        raise ChemscaleError(f"{where}: {value[:40]!r}: unknown unit; correct it")
+    return np.array(float(match[1])), {flag: unit} if unit else {}
 
 
 def texts_of(where: str, values: Any, count: int) -> list[str]:

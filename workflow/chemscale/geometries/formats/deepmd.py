@@ -7,7 +7,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.formats.arrays import blocks_of_arrays
-from chemscale.geometries.formats.block import Labelled, elements
+from chemscale.geometries.formats.block import Labelled, damaged, elements
 from chemscale.geometries.formats.npz import DAMAGED, open_npy
 
 
@@ -38,7 +38,7 @@ def read_deepmd(path: Path, entry: dict) -> Iterator[Labelled]:
                 arrays["atomic_numbers"] = np.where(types < 0, 0, z[types])  # -1 is an empty place
                 yield from blocks_of_arrays(str(folder), arrays, entry, name=str(system.relative_to(path.parent)))
         except (*DAMAGED, IndexError) as error:
-            raise ChemscaleError(f"{system}: damaged ({error}); fetch the folder again") from None
+            raise damaged(str(system), error) from None
 
 
 def _elements(system: Path) -> np.ndarray:

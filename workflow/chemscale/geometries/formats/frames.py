@@ -11,7 +11,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.charge_spin import ENTRY_KEYS, FROM_SMILES, relevant_names, totals
-from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, elements, formula, numbers_with_units
+from chemscale.geometries.formats.block import BLOCK_ATOMS, Labelled, damaged, elements, formula, number_with_unit
 from chemscale.geometries.units import stated_units, unit_names
 
 
@@ -60,7 +60,7 @@ def read_asedb(path: Path, entry: dict) -> Iterator[Labelled]:
         with ase.db.connect(path, type="json" if path.suffix == ".json" else "db") as database:
             metadata = database.metadata
     except Exception as error:  # of sqlite, JSON or ASE, depending on what is damaged
-        raise _unreadable(path, error) from None
+        raise damaged(str(path), error, "not a readable database of ASE") from None
     of_properties = metadata.get("_property_unit_dict") or {}
     units = [("length_unit", metadata.get("_distance_unit"))]
     units += [(f"{key}_unit", of_properties.get(entry[key])) for key in ("energy", "forces")]
@@ -78,8 +78,7 @@ def _iterated(path: Path, form: str) -> Iterator[Frame]:
                 atoms = next(frames, None)
         except Exception as error:  # ASE's parsers raise any exception of Python
             kind = {"extxyz": "extended XYZ", "traj": "a trajectory of ASE"}[form]
-            reason = f"{type(error).__name__}: {error}"
-            raise ChemscaleError(f"{path}: frame {number}: not {kind} ({reason}); check the file") from None
+            raise damaged(f"{path}: frame {number}", error, f"not {kind}") from None
         if atoms is None:
             return
         labels = atoms.calc.results if atoms.calc else {}
@@ -98,12 +97,7 @@ def _rows_of(path: Path) -> Iterator[Frame]:
     except ChemscaleError:
         raise
     except Exception as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> ChemscaleError:
-    reason = f"{type(error).__name__}: {error}"
-    return ChemscaleError(f"{path}: not a readable database of ASE ({reason}); check the file")
+        raise damaged(str(path), error, "not a readable database of ASE") from None
 
 
 def _blocks(
@@ -158,9 +152,7 @@ def _row(where: str, frame: Frame, z: np.ndarray, entry: dict, units: dict[str, 
     stated = list(units.items())
     for key, shape in (("energy", ()), ("forces", (len(atoms), 3))):
         value = properties.get(entry[key])
-        values, of_text = numbers_with_units(
-            f"{where}: {entry[key]}", f"{key}_unit", np.nan if value is None else value
-        )
+        values, of_text = number_with_unit(f"{where}: {entry[key]}", f"{key}_unit", np.nan if value is None else value)
         stated += of_text.items()
         if value is None:
             values = np.full(shape, np.nan)

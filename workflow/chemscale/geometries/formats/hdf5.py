@@ -14,7 +14,7 @@ import numpy as np
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.formats.arrays import NUMBERS, POSITIONS, blocks_of_arrays
-from chemscale.geometries.formats.block import Labelled
+from chemscale.geometries.formats.block import Labelled, damaged
 from chemscale.progress import progress
 
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)  # of damaged contents
@@ -29,7 +29,7 @@ def _read(numbers: tuple[str, ...], positions: tuple[str, ...], path: Path, entr
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise ChemscaleError(f"{path}: not a readable HDF5 file ({error}); fetch it again") from None
+        raise damaged(str(path), error, "not a readable HDF5 file") from None
     names = (entry["positions"],) if "positions" in entry else positions
     with file:
         where = str(path)
@@ -54,7 +54,7 @@ def _read(numbers: tuple[str, ...], positions: tuple[str, ...], path: Path, entr
                     yield from blocks_of_arrays(where, arrays, entry, numbers, positions, inner, tuple(units))
                     tick()
         except DAMAGED as error:
-            raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
+            raise damaged(where, error) from None
 
 
 def _groups(group: h5py.Group, positions: tuple[str, ...], numbers: tuple[str, ...]) -> list[h5py.Group]:

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from chemscale.errors import ChemscaleError
 from chemscale.files import require_plausible_size
 from chemscale.geometries.formats.arrays import blocks_of_arrays
-from chemscale.geometries.formats.block import Labelled
+from chemscale.geometries.formats.block import Labelled, damaged
 
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError, EOFError, OSError, ValueError, RuntimeError
@@ -35,7 +35,7 @@ def read_npz(path: Path, entry: dict) -> Iterator[Labelled]:
             arrays = {file.stem: open_npy(str(file), file) for file in sorted(path.glob("*.npy"))}
             yield from blocks_of_arrays(str(path), arrays, entry, name=path.name)
         except DAMAGED as error:
-            raise ChemscaleError(f"{path}: damaged ({error}); fetch the folder again") from None
+            raise damaged(str(path), error) from None
     elif zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             yield from _archive(str(path), path.stem, file, entry)
@@ -65,7 +65,7 @@ def _tar(path: Path, entry: dict) -> Iterator[Labelled]:
                     shutil.copyfileobj(content, file, 1 << 22)
                     yield from _archive(f"{path}: {member.name}", Path(member.name).stem, file, entry)
     except DAMAGED as error:
-        raise ChemscaleError(f"{path}: damaged ({error}); fetch the file again") from None
+        raise damaged(str(path), error) from None
     if not found:
         raise ChemscaleError(f"{path}: the tar contains no .npz; check the file")
 
@@ -77,7 +77,7 @@ def _archive(where: str, name: str, file: IO[bytes], entry: dict) -> Iterator[La
                 arrays = _Members(where, archive, Path(folder))
                 yield from blocks_of_arrays(where, arrays, entry, name=name)
         except DAMAGED as error:
-            raise ChemscaleError(f"{where}: damaged ({error}); fetch the file again") from None
+            raise damaged(where, error) from None
 
 
 class _Members(Mapping):
@@ -110,8 +110,11 @@ class _Members(Mapping):
 def open_npy(where: str, path: Path) -> np.ndarray:
     """Return the array of a .npy, memory-mapped unless it is small; raise ChemscaleError for a pickle."""
     with open(path, "rb") as file:
-        version = npy.read_magic(file)
-        shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+        try:
+            version = npy.read_magic(file)
+            shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+        except Exception as error:  # of the parser of Python
+            raise ValueError(f"{where}: no header of a .npy, {error}") from None
         missing = math.prod(shape) * dtype.itemsize - (path.stat().st_size - file.tell())
     if dtype.hasobject:
         raise ChemscaleError(
