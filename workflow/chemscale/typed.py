@@ -15,10 +15,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from chemscale.errors import ChemscaleError
 
-NAME = r"^[a-z0-9][a-z0-9-]*$"  # of studies and datasets: a folder and a part of file names
+NAME = r"^[a-z0-9][a-z0-9-]*$"  # a study or dataset names a folder and a part of files
 MAX_SHOWN = 60  # characters of a value in a message
 WRONG = "wrong"  # the type of errors that our own validators raise
-MESSAGES = {  # of pydantic's types of error
+MESSAGES = {  # one per type of error of pydantic
     "int_type": "expected a whole number",
     "bool_type": "expected true or false",
     "float_type": "expected a number",

@@ -246,6 +246,17 @@ def test_width_the_heads_do_not_divide(config):
     assert found.startswith("language.families.chemgpt.widths = 24: chemgpt has 16 heads")
 
 
+def test_a_sweep_has_widths_that_the_family_has(config):
+    config["language"]["tune"]["widths"] = [8, 17]
+    (found,) = problems(config)
+    assert found.startswith("language.tune.widths = 17: chemgpt-slim needs a power of two of at least 8")
+
+
+def test_booleans_are_no_words(config):
+    (found,) = problems(config | {"datasets": {"mine": LABELLED | LABELS | SPLITS | {"ignore_cell": "true"}}})
+    assert found.startswith("datasets.mine.ignore_cell = 'true': expected true or false (whether to read")
+
+
 def test_tuned_needs_a_sweep(config):
     del config["language"]["tune"]
     assert problems(config) == [

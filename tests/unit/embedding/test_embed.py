@@ -102,13 +102,15 @@ def test_mistakes_are_explained(record, tmp_path, capsys):
 
     (tmp_path / "none.smi").write_text("")
     (tmp_path / "bad.smi").write_text("nonsense\n")
+    (tmp_path / "one.smi").write_text("C\nC\n")
     (tmp_path / "two.smi").write_text("C\nCC\n")
     (tmp_path / "own.csv").write_text("id,structure\n1,C\n")
     assert ".parquet or .npy" in message("two.smi", "out.csv")
     assert "no such file" in message("nowhere.smi", "out.npy")
     assert "the file is empty" in message("none.smi", "out.npy")
-    assert "unreadable SMILES" in message("bad.smi", "out.npy")
+    assert "is a molecule (1 × unreadable SMILES); use a file of SMILES" in message("bad.smi", "out.npy")
     assert "one of id, structure" in message("own.csv", "out.npy", "--column", "nosuch")
+    assert "at least 2 different molecules" in message("one.smi", "out.npy", "--neighbours", "1")
     assert "must be 1 to 1" in message("two.smi", "out.npy", "--neighbours", "2")
 
 

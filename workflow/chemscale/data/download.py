@@ -17,7 +17,7 @@ from chemscale.progress import progress
 
 LOG = logging.getLogger(__name__)
 
-ATTEMPTS = 4  # at one address, each going on where the last broke off
+ATTEMPTS = 4  # tries per address, each going on where the last broke off
 PAUSE = 2.0  # seconds before the second attempt; doubled before each further one
 SILENCE = 60  # seconds without a byte after which a transfer counts as broken
 BLOCK = 1 << 20  # bytes

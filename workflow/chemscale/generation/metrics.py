@@ -20,9 +20,9 @@ from scipy import sparse, stats
 CONFIDENCE = 0.9
 MAX_GROUPS = 20
 MAX_COMPARED = 30_000  # molecules, the first ones, whose pairs are compared; as many as MOSES generates
-BITS = 1024  # of fingerprints, as in MOSES
+BITS = 1024  # length of fingerprints, as in MOSES
 BLOCK = 1000  # molecules compared with all others at a time
-MIN_RINGS = 2  # of a scaffold that counts
+MIN_RINGS = 2  # a scaffold with fewer does not count
 
 
 class Estimate(NamedTuple):

@@ -12,7 +12,7 @@ from chemscale.molecules.identity import without_charge, without_stereo
 
 MAX_ENERGY_DIFFERENCE = 1e-3  # eV, between equal geometries; more is not rounding
 MAX_FORCE_DIFFERENCE = 1e-2  # eV/Å
-HASH_ROUNDS = 4  # of the labels of atoms: bonds up to this far from an atom count
+HASH_ROUNDS = 4  # the label of an atom depends on bonds up to this far from it
 
 
 def assign_splits(name: str, entry: dict, group: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:

@@ -34,7 +34,7 @@ SPELLINGS = {
     "mol": ("mol", "mole"),
 }
 WORDS = {spelling: word for word, spellings in SPELLINGS.items() for spelling in spellings}
-# names, without case and underscores, under which files state a unit beside their arrays
+# keys with which files give a unit beside their arrays, without case and underscores
 STATEMENTS = {
     "length_unit": ("runit", "lengthunit", "lengthunits", "positionunit", "positionsunit", "distanceunit"),
     "energy_unit": ("eunit", "energyunit", "energyunits", "energiesunit"),
@@ -65,7 +65,7 @@ def parse_unit(flag: str, text: object) -> str | None:
 
 
 def unit_names(names: Iterable[str]) -> list[str]:
-    """Return those of the `names` in a file under which units are stated."""
+    """Return those of the `names` in a file that are keys with which files give a unit."""
     known = {short for shorts in STATEMENTS.values() for short in shorts}
     return [name for name in names if re.sub(r"[\W_]", "", str(name)).lower() in known]
 

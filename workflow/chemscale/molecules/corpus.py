@@ -22,7 +22,7 @@ from chemscale.molecules.tables import PEEKED_RECORDS
 from chemscale.molecules.vocabulary import BOS, UNK, unigram_entropy, vocabulary_of, write_vocabulary
 
 LOG = logging.getLogger(__name__)
-MIN_MOLECULE_SHARE = 0.2  # of the first records; below it the file is taken for one of something else
+MIN_MOLECULE_SHARE = 0.2  # with fewer molecules among the first records the file is of something else
 MAX_EXAMPLES = 5  # molecules that a message shows
 ROW_GROUP = 1 << 17  # molecules of molecules.parquet that are ordered at a time
 TOKEN_BLOCK = 1 << 22  # tokens that are counted or renumbered at a time

@@ -22,7 +22,9 @@ from chemscale.training import distributed
 from chemscale.training.devices import device
 from chemscale.training.loop import BETAS, TrainingModule
 
-LIBRARIES = ("torch", "pytorch-lightning", "schnetpack", "selfies", "rdkit", "tblite")
+# by name of the distribution, the package that is imported
+LIBRARIES = {"torch": "torch", "pytorch-lightning": "pytorch_lightning", "schnetpack": "schnetpack", "nequip": "nequip"}
+LIBRARIES |= {"nequip-allegro": "allegro", "selfies": "selfies", "rdkit": "rdkit", "tblite": "tblite"}
 SETTINGS_KEPT = ("study", "arm", "family", "size", "width", "depth", "data", "seed", "recipe", "learning_rate")
 
 
@@ -80,7 +82,7 @@ def write_record(directory: Path, module: TrainingModule, measured: dict) -> dic
         "versions": {
             "chemscale": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in LIBRARIES if name.replace("-", "_") in sys.modules},
+            **{name: version(name) for name, package in LIBRARIES.items() if package in sys.modules},
         },
     }
     if not distributed.first():

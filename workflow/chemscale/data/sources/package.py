@@ -24,7 +24,7 @@ from chemscale.files import atomic, sha256
 from chemscale.typed import Count, key, wrong
 
 PIP = ["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
-MAX_LINES = 6  # of pip's messages that an error repeats
+MAX_LINES = 6  # an error repeats so many of pip's
 
 
 def _digest(value: str) -> str:
