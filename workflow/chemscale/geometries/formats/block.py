@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from chemscale.errors import ChemscaleError
-from chemscale.geometries.units import parse_unit
+from chemscale.geometries.units import FLAGS, parse_unit
 
 MAX_SHOWN = 300  # characters of the message of a library
 BLOCK_ATOMS = 200_000  # atoms of the structures of one block: some 20 MB
@@ -87,7 +87,7 @@ def floats(where: str, values: Any) -> np.ndarray:
     """Return numbers as floats; raise ChemscaleError for other types, texts among them: they may be cut off."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
-        raise ChemscaleError(f"{where}: type {array.dtype}; expected an array of numbers, save it as one")
+        raise ChemscaleError(f"{where}: the array has type {array.dtype}; expected numbers")
     return array if array.dtype.kind == "f" else array.astype(float)
 
 
@@ -97,10 +97,11 @@ def number_with_unit(where: str, flag: str, value: Any) -> tuple[np.ndarray, dic
         return floats(where, value), {}
     match = NUMBER_AND_UNIT.fullmatch(value)
     if match is None:
-        raise ChemscaleError(f"{where}: {value[:40]!r} is not a number; expected a number, with a unit or without")
+        raise ChemscaleError(f"{where}: {value[:40]!r} is not a number; name a numeric label, with a unit or without")
     unit = parse_unit(flag, match[2]) if match[2] else None
     if match[2] and unit is None:
-        raise ChemscaleError(f"{where}: {value[:40]!r}: unknown unit; correct it")
+        known = ", ".join(FLAGS[flag])
+        raise ChemscaleError(f"{where}: {value[:40]!r}: unknown unit; convert it to one of {known}")
     return np.array(float(match[1])), {flag: unit} if unit else {}
 
 
