@@ -80,7 +80,7 @@ def test_table_has_a_row_for_every_line(record, corpus, tmp_path, capsys):
     assert "3 molecules from 5 lines, 1 with symbols unknown to the model" in capsys.readouterr().err
 
     assert main([*arguments, "--out", str(tmp_path / "own.npy")]) == 0
-    assert "'unreadable SMILES': 1, 'empty': 1" in capsys.readouterr().err
+    assert "1 × unreadable SMILES, 1 × empty" in capsys.readouterr().err
     np.testing.assert_array_equal(np.load(tmp_path / "own.npy"), np.stack(table["embedding"].dropna()))
 
 
