@@ -19,7 +19,16 @@ from chemscale.molecules.identity import (
 )
 
 SAME = {
-    "CO": ["CO", "OC", "[CH3:1][OH:2]", "[CH3:2][OH:1]", "[CH3][OH]", "[H]OC([H])([H])[H]", "[H:3][O:2][CH3:1]"],
+    "CO": [
+        "CO",
+        "OC",
+        "[CH3:1][OH:2]",
+        "[CH3:2][OH:1]",
+        "[CH3][OH]",
+        "[H]OC([H])([H])[H]",
+        "[H:3][O:2][CH3:1]",
+        "[CH3:0][OH:0]",
+    ],
     "O": ["O", "[OH2]", "[H:1][O:2][H:3]", "[H][O:7][H]"],
     "[2H]O[2H]": ["[2H]O[2H]", "[2H:1][O:2][2H:3]"],
     "c1ccccc1": ["c1ccccc1", "C1=CC=CC=C1", "[cH:1]1[cH:2][cH:3][cH:4][cH:5][cH:6]1", "C:1:C:C:C:C:C1"],

@@ -117,8 +117,8 @@ def test_records_of_an_sdf_are_molecules_and_unreadable_ones_are_counted(tmp_pat
 
 
 def test_bytes_that_are_no_text_spoil_one_line_only(tmp_path):
-    (tmp_path / "a.smi").write_bytes(b"CC\n\xff\xfe\nCCO\n")
-    assert texts(tmp_path / "a.smi") == ["CC", "ÿþ", "CCO"]
+    (tmp_path / "a.smi").write_bytes(b"CC\n\xff\xfe\nCC\x85CC\nCC\xa0C\nCCO\n")
+    assert texts(tmp_path / "a.smi") == ["CC", "ÿþ", "CC…CC", "CC\ufffdC", "CCO"]
 
 
 @pytest.mark.parametrize("name", ["smiles", "SMILES", "canonical_smiles", "Isomeric SMILES"])

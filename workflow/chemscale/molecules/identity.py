@@ -33,7 +33,7 @@ def canonical_smiles(text: str, sdf: bool = False) -> tuple[str, str | None]:
         molecule = Chem.MolFromSmiles(text)
         if molecule is None:
             return "", "unreadable SMILES"
-        if ":" in text and any(atom.GetAtomMapNum() for atom in molecule.GetAtoms()):
+        if ":" in text and any(atom.HasProp("molAtomMapNumber") for atom in molecule.GetAtoms()):
             for atom in molecule.GetAtoms():
                 atom.SetAtomMapNum(0)
             molecule = Chem.MolFromSmiles(Chem.MolToSmiles(molecule))  # so that hydrogens that had maps are merged

@@ -254,7 +254,7 @@ def _open(path: Path) -> Iterator[tuple[IO[bytes], str]]:
 
 
 def _text(path: Path, file: IO[bytes]) -> TextIO:
-    """Decode a file: UTF-16 or UTF-32 if its first bytes say so, else UTF-8, with single bytes of Latin-1 allowed."""
+    """Decode a file: UTF-16 or UTF-32 if its first bytes say so, else UTF-8, where bytes of Windows-1252 may occur."""
     start = file.peek(512)[:512]  # type: ignore[attr-defined]  # each of the three kinds of file has it
     encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
     if encoding is None and b"\0" in start:
@@ -262,13 +262,14 @@ def _text(path: Path, file: IO[bytes]) -> TextIO:
         if max(even, odd) < 0.4 * len(start) or min(even, odd):
             raise ChemscaleError(f"{path}: not a text file; set `format` if its suffix does not tell what it is")
         encoding = "utf-16-be" if even else "utf-16-le"  # ASCII without a mark
-    return io.TextIOWrapper(bounded(path, file), encoding or "utf-8-sig", errors="chemscale-latin-1", newline="")
+    return io.TextIOWrapper(bounded(path, file), encoding or "utf-8-sig", errors="chemscale-windows-1252", newline="")
 
 
-def _latin_1(error: UnicodeError) -> tuple[str, int]:
+def _windows_1252(error: UnicodeError) -> tuple[str, int]:
     """Decode bytes that are invalid in the encoding of a file, such as a µ in a name written by an old program."""
     assert isinstance(error, UnicodeDecodeError)
-    return error.object[error.start : error.end].decode("latin-1"), error.end
+    text = error.object[error.start : error.end].decode("cp1252", "replace")
+    return text.replace("\xa0", "\ufffd"), error.end  # never a blank, which would cut a damaged SMILES in two
 
 
-codecs.register_error("chemscale-latin-1", _latin_1)
+codecs.register_error("chemscale-windows-1252", _windows_1252)
