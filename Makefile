@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# one process per core; the tests of one file share what they set up
+WORKERS := -n $(CORES) --dist loadfile
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -18,10 +20,10 @@ figures: .venv/ready ## draw the figures of the reference study from its cached 
 	snakemake figures --cores $(CORES) --configfile config/studies/reference.yaml --quiet rules
 
 test: .venv/ready ## set up, run the test suite
-	python -m pytest -m "not slow and not slurm and not gpu and not browser"
+	python -m pytest -m "not slow and not slurm and not gpu and not browser" $(WORKERS)
 
 test-all: .venv/ready ## the test suite with what takes minutes
-	python -m pytest -m "not slurm and not gpu"
+	python -m pytest -m "not slurm and not gpu" $(WORKERS)
 
 test-slurm: .venv/ready ## run the tests on a real Slurm of two nodes; needs root, slurmctld, slurmd, slurm-client
 	python -m pytest -m slurm tests/cluster

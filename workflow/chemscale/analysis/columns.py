@@ -26,7 +26,8 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "ended": ("text", "`budget`: all steps were made; `patience`: the validation loss stopped improving"),
         "undertrained": (
             "bool",
-            "the validation error still fell by more than 3 % over the last evaluation interval; not fitted",
+            "all steps were made, and the validation error still fell by over 3 % over the last evaluation interval; "
+            "not fitted",
         ),
         "halvings": ("count", "how often the learning rate was halved after a loss that was not finite"),
         "attempts": ("count", "processes that worked on the run; more than one after interruptions"),
@@ -34,7 +35,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "steps_budget": ("steps", "optimiser steps planned"),
         "best_step": ("steps", "step of the lowest validation loss, whose weights are kept"),
     },
-    "Losses (nats per token; for potentials weighted squared errors in eV² per atom² and eV²/Å²)": {
+    "Losses (nats per token; potentials: weighted sum of squared errors, without unit)": {
         "train_loss": ("loss", "mean training loss of the steps since the previous row of the history"),
         "validation_loss": ("loss", "validation loss at the **last** evaluation"),
         "validation_loss_best": ("loss", "**lowest** validation loss of the run"),
