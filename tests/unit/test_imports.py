@@ -17,7 +17,7 @@ TIERS = (
     ("geometries",),
     ("molecules",),
     ("scaling",),
-    ("arms", "files", "typed", "processes", "progress", "errors"),
+    ("arms", "files", "typed", "rows", "processes", "progress", "errors"),
 )
 PLACE = {room: (tier, place) for tier, rooms in enumerate(TIERS) for place, room in enumerate(rooms)}
 

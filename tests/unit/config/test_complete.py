@@ -317,6 +317,18 @@ def test_cells_are_the_grid_with_more_seeds_on_the_small_half(config):
     assert "potential/schnet/d3-w8/10/seed1" in names
 
 
+def test_a_repetition_trains_every_cell_anew_in_a_folder_of_its_own(config):
+    once = [cell.settings for cell in study.cells(complete(config, REGISTRY))]
+    assert all("repetition" not in settings.to_json() for settings in once)  # no finished cell is trained again
+    again = complete(config | {"repetition": 2}, REGISTRY)
+    assert again["study"] == "mine-repetition2"
+    repeated = [cell.settings for cell in study.cells(again)]
+    assert {settings.repetition for settings in repeated} == {2}
+    assert {settings.random_seed for settings in repeated} == {2000, 2001} and {s.random_seed for s in once} == {0, 1}
+    trial = study.tuning_settings(again, "language", "chemgpt-slim").trial(16, 0.01, None)
+    assert trial.random_seed == 2000 and trial.to_json()["repetition"] == 2
+
+
 def test_one_value_changes_exactly_its_cells(config):
     before = {cell.name: cell.settings for cell in study.cells(complete(config, REGISTRY))}
     config["language"]["data"] = [10, 100, 1100]

@@ -113,8 +113,9 @@ def test_parts_of_a_batch_are_the_batch(nci, processes, accumulate):
     assert sorted(m for parts in shares for part in parts for m in molecules(part)) == sorted(molecules(whole))
 
 
-def test_tokens_kept_on_a_device_are_those_of_the_store(nci):
-    rows = nci.rows("train", 400)
+@pytest.mark.parametrize("repetition", [0, 3])
+def test_tokens_kept_on_a_device_are_those_of_the_store(nci, repetition):
+    rows = nci.rows("train", 400, repetition)
     stored = islice(TokenBatches(nci, rows, BUDGET, seed=0), 5)
     kept = islice(TokenBatches(nci, rows, BUDGET, seed=0, device="cpu:0"), 5)
     assert all(torch.equal(a.tokens, b.tokens) for [a], [b] in zip(stored, kept, strict=True))

@@ -91,3 +91,13 @@ def test_large_files_are_hashed_once_and_after_every_change(tmp_path, monkeypatc
     (tmp_path / "tokens.npy").write_bytes(whole)
     open_corpus(tmp_path)
     assert hashed[-1] == {"tokens.npy"} | small
+
+
+def test_smiles_of_scattered_molecules_come_in_the_order_of_the_store(tiny_corpus):
+    corpus = open_corpus(tiny_corpus)
+    every = [text for part in corpus.smiles(corpus.rows("train")) for text in part.to_pylist()]
+    first = corpus.rows("train")[0]
+    rows = corpus.rows("train", 20, repetition=1)
+    chosen = [text for part in corpus.smiles(rows) for text in part.to_pylist()]
+    assert chosen == [every[row - first] for row in sorted(rows)]
+    assert corpus.seen(rows, every) == set(chosen)

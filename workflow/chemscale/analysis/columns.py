@@ -12,6 +12,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "size": ("text", "model size as the configuration names it, such as `w16` or `d2-w8`"),
         "data": ("molecules or structures", "requested size of the training subset"),
         "seed": ("integer", "seed of the weights and of the order of the data"),
+        "repetition": ("integer", "number of the study's repetition, where it is one: other subsets and other seeds"),
         "study": ("text", "name of the study"),
         "width": ("integer", "width of the model"),
         "depth": ("integer", "interaction blocks of a potential"),

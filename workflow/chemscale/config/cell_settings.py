@@ -30,6 +30,8 @@ TRAINING: dict[str, type[LanguageCellTraining] | type[PotentialTraining]] = {
     "potential": PotentialTraining,
 }
 
+SEEDS_PER_REPETITION = 1000  # more than any cell has
+
 
 class RunSettings(Keys):
     """Keys that the settings of a cell and of a sweep share."""
@@ -38,6 +40,7 @@ class RunSettings(Keys):
     family: str = key("model family")
     depth: Count | None = key("interaction layers (potential only)", None)
     seed: Annotated[int, Field(ge=0)] = key("seed of the initial weights and of the order of batches")
+    repetition: Annotated[int, Field(ge=0)] = key("number of the study's repetition; 0 is left out", 0)
     dataset: str = key("folder of the dataset")
     training: LanguageTraining | PotentialTraining = key("how the cell is trained")
     recipe: Count = key("number that is raised when a change of code changes results")
@@ -48,6 +51,11 @@ class RunSettings(Keys):
         if isinstance(value, LanguageTraining | PotentialTraining) or "arm" not in info.data:
             return value
         return TRAINING[info.data["arm"]].model_validate(value)
+
+    @property
+    def random_seed(self) -> int:
+        """The seed of all random numbers of the training; it differs between seeds and between repetitions."""
+        return self.seed + SEEDS_PER_REPETITION * self.repetition
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON that the settings were made from, keys sorted."""

@@ -40,7 +40,8 @@ def complete(config: dict, registry: dict[str, dict]) -> dict[str, Any]:
             problems += _evaluation_problems(options, known)
     if problems or study is None:
         raise ChemscaleError(report("configuration", problems) + "\ndocs/configuration.md explains every key.")
-    return study.model_dump(exclude_none=True) | {"datasets": deepcopy(own)}
+    name = f"{study.study}-repetition{study.repetition}" if study.repetition else study.study
+    return study.model_dump(exclude_none=True) | {"study": name, "datasets": deepcopy(own)}
 
 
 def _used(config: dict) -> list[str]:

@@ -240,6 +240,11 @@ class Study(Keys):
     """A study. A key that is left out takes its default; an unknown key is an error."""
 
     study: Name = key("name of the study; its results go to results/<study>/")
+    repetition: Annotated[int, Field(ge=0)] = key(
+        "number of the repetition: 1, 2, … draw other training subsets, initial weights and orders of batches; their "
+        "results go to results/<study>-repetition<number>/",
+        0,
+    )
     results_source: Literal["trained", "finished", "cached"] = key(
         "trained = train what is missing; finished = use the runs that exist and list the others as missing; "
         "cached = draw from tables and fits that exist, train and fit nothing",

@@ -58,7 +58,7 @@ def generate(
         table = _table([symbols_of(tokens, vocabulary) for tokens in molecules], [t[-1] == EOS for t in molecules])
         compared = {}
         if store:
-            rows = store.rows("train", metrics.get("data"))
+            rows = store.rows("train", metrics.get("data"), metrics.get("repetition", 0))
             known = store.seen(rows, table.loc[table["valid"], "smiles"])
             table["novel"] = (~table["smiles"].isin(known)).astype("boolean").where(table["valid"])
             compared = _compared(

@@ -5,9 +5,9 @@ from ase.data import chemical_symbols
 
 from chemscale.errors import counted
 from chemscale.geometries.charge_spin import ELECTRONS
-from chemscale.geometries.store import flat_index
 from chemscale.geometries.unit_checks import describe_verdict
 from chemscale.geometries.unit_ratios import unit_ratios
+from chemscale.rows import flat_index
 
 CHUNK_STRUCTURES = 20_000  # looked at together, which bounds the memory
 RELABELLED_STRUCTURES = 4

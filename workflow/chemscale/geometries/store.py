@@ -8,6 +8,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, require_unaltered
 from chemscale.geometries.charge_spin import ELECTRONS
+from chemscale.rows import flat_index, subset
 
 # S structures of A atoms in all
 ARRAYS = {
@@ -39,8 +40,11 @@ class Geometries:
     charge: np.ndarray | None = None
     unpaired: np.ndarray | None = None
 
-    def rows(self, split: str, size: int | None = None) -> np.ndarray:
-        """Return the structures (int64) of a split, all or the first `size`: smaller subsets are part of larger."""
+    def rows(self, split: str, size: int | None = None, repetition: int = 0) -> np.ndarray:
+        """Return the structures (int64) of a split, all or `size` of them: smaller subsets are part of larger ones.
+
+        Every `repetition` of a study has subsets of its own; those of number 0 are the first structures of the split.
+        """
         if split not in SPLITS:
             raise ChemscaleError(f"split = {split!r}: unknown in {self.directory}; choose one of {', '.join(SPLITS)}")
         counts = self.header["structures"]
@@ -50,7 +54,7 @@ class Geometries:
             raise ChemscaleError(
                 f"{self.directory}: split {split!r} has {counts[split]:,} structures, not {size:,}; ask for fewer"
             )
-        return np.arange(first, first + size)
+        return first + subset(counts[split], size, repetition)
 
     def n_atoms(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of atoms (M,) of each structure."""
@@ -68,12 +72,6 @@ class Geometries:
     def charged(self) -> int:
         """The number of structures that are charged or have unpaired electrons."""
         return int(np.count_nonzero(sum(abs(n.astype(int)) for n in self.electrons().values())))
-
-
-def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the concatenation of the ranges starts[k] … starts[k] + lengths[k]."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
 def open_geometries(directory: Path | str) -> Geometries:

@@ -14,8 +14,8 @@ from ase.data import covalent_radii
 
 from chemscale.geometries.charge_spin import ELECTRONS
 from chemscale.geometries.measures import best_rotations, bond_limit
-from chemscale.geometries.store import flat_index
 from chemscale.geometries.units import ENERGY
+from chemscale.rows import flat_index
 
 MAX_WINDOWS = 400  # places in the file that are looked at
 WINDOW_STRUCTURES = 12  # consecutive structures of one molecule at each

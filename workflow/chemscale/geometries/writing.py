@@ -19,9 +19,10 @@ from chemscale.geometries.charge_spin import ELECTRONS, ENTRY_KEYS
 from chemscale.geometries.raw_arrays import Block, open_raw_arrays, write_raw_arrays
 from chemscale.geometries.report import as_text, describe
 from chemscale.geometries.splits import assign_splits, audit, require_equal_labels
-from chemscale.geometries.store import ARRAYS, flat_index
+from chemscale.geometries.store import ARRAYS
 from chemscale.geometries.unit_checks import check_units, describe_verdict, require_consistent
 from chemscale.molecules.identity import first_occurrences
+from chemscale.rows import flat_index
 
 LOG = logging.getLogger(__name__)
 FAILURES = ["molecule", "smiles", "geometry", "geometries", "reason"]

@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset
 
 from chemscale.molecules.store import Corpus
 from chemscale.molecules.vocabulary import BOS, PAD
+from chemscale.rows import flat_index
 
 BATCHES_PER_POOL = 50  # molecules are sorted by length within a pool: much shuffling, little padding
 
@@ -61,7 +62,7 @@ class TokenBatches(IterableDataset):
 
     Every molecule of `rows` comes once per epoch. Before `first`, epochs are planned but no token is read. A batch is
     cut into `processes` times `accumulate` micro-batches, of which process `rank` gets its `accumulate` as a list: the
-    batch is the same however many work on it. On a GPU the tokens of `rows`, which are contiguous, are kept there.
+    batch is the same however many work on it. On a GPU the tokens of `rows` are kept there.
     """
 
     def __init__(
@@ -82,8 +83,9 @@ class TokenBatches(IterableDataset):
         self.own = range(rank * accumulate, (rank + 1) * accumulate)
         self.device = device
         if device != "cpu":
-            self.start = corpus.offsets[rows[0]]
-            tokens = corpus.tokens[self.start : corpus.offsets[rows[-1] + 1]]
+            lengths = corpus.lengths(rows)
+            self.starts = lengths.cumsum() - lengths  # (M,), of each molecule in `tokens`
+            tokens = corpus.tokens[flat_index(corpus.offsets[rows], lengths)]
             self.tokens = torch.from_numpy(tokens.astype(np.int16)).to(device)  # (T,), as small as they were
 
     def __iter__(self) -> Iterator[list[MicroBatch]]:
@@ -93,18 +95,18 @@ class TokenBatches(IterableDataset):
             batches = epoch_batches(lengths, self.batch_tokens, self.seed, epoch)
             for places in batches[skip:]:
                 predicted = int(lengths[places].sum()) - len(places)
-                yield [MicroBatch(self._tokens(self.rows[places[i :: self.shares]]), predicted) for i in self.own]
+                yield [MicroBatch(self._tokens(places[i :: self.shares]), predicted) for i in self.own]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
-    def _tokens(self, rows: np.ndarray) -> Tensor:
-        """Return the token ids (B, T) of `rows`; a micro-batch without molecules predicts nothing."""
-        if len(rows) == 0:
+    def _tokens(self, places: np.ndarray) -> Tensor:
+        """Return the token ids (B, T) of `rows[places]`; a micro-batch without molecules predicts nothing."""
+        if len(places) == 0:
             return torch.tensor([[BOS, PAD]], device=self.device)
-        return padded(self.corpus, rows) if self.device == "cpu" else self._gathered(rows)
+        return padded(self.corpus, self.rows[places]) if self.device == "cpu" else self._gathered(places)
 
-    def _gathered(self, rows: np.ndarray) -> Tensor:
+    def _gathered(self, places: np.ndarray) -> Tensor:
         """Return what `padded` returns, from the tokens on the device."""
-        starts, lengths = self.corpus.offsets[rows] - self.start, self.corpus.lengths(rows)
+        starts, lengths = self.starts[places], self.corpus.lengths(self.rows[places])
         column = torch.arange(int(lengths.max()), device=self.device)  # (T,)
         starts, lengths = torch.from_numpy(np.stack([starts, lengths])).to(self.device)[:, :, None]  # each (B, 1)
         inside = column < lengths  # (B, T)

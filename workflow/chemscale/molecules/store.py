@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from chemscale.errors import ChemscaleError
 from chemscale.files import fingerprint, read_json, require_unaltered, write_json
 from chemscale.molecules.vocabulary import read_vocabulary
+from chemscale.rows import subset
 
 # Hashing takes a second per gigabyte: little when a store is made, much at the start of each of a thousand trainings.
 # A larger file is therefore hashed only if its size or modification time differs from when it was last verified.
@@ -32,8 +33,11 @@ class Corpus:
     tokens: np.ndarray  # (T,) uint16
     offsets: np.ndarray  # (N+1,) int64; molecule n has the tokens offsets[n] to offsets[n+1]
 
-    def rows(self, split: str, size: int | None = None) -> np.ndarray:
-        """Return the molecules (int64) of a split, or its first `size`: smaller subsets are part of larger ones."""
+    def rows(self, split: str, size: int | None = None, repetition: int = 0) -> np.ndarray:
+        """Return the molecules (int64) of a split, all or `size` of them: smaller subsets are part of larger ones.
+
+        Every `repetition` of a study has subsets of its own; those of number 0 are the first molecules of the split.
+        """
         splits, counts = self.header["splits"], self.header["molecules"]
         if split not in splits:
             raise ChemscaleError(f"{self.directory}: no split {split!r}; choose one of {', '.join(splits)}")
@@ -44,7 +48,7 @@ class Corpus:
                 f"{self.directory}: {size:,} molecules requested from split {split!r}, which holds {counts[split]:,}; "
                 f"ask for at most {counts[split]:,}"
             )
-        return np.arange(first, first + size)
+        return first + subset(counts[split], size, repetition)
 
     @property
     def final_splits(self) -> tuple[str, ...]:
@@ -56,17 +60,18 @@ class Corpus:
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def smiles(self, rows: np.ndarray) -> Iterator[pa.Array]:
-        """Yield the canonical SMILES of consecutive molecules `rows`, some thousands at a time."""
-        first = 0
+        """Yield the canonical SMILES of the molecules `rows` in the order of the store, some thousands at a time."""
+        wanted = np.zeros(len(self.offsets) - 1, bool)
+        wanted[rows] = True
+        first, last = 0, rows.max()
         for part in pq.ParquetFile(self.directory / "molecules.parquet").iter_batches(columns=["smiles"]):
-            start, stop = (int(np.clip(row - first, 0, len(part))) for row in (rows[0], rows[-1] + 1))
-            yield part.column(0).slice(start, stop - start).cast(pa.string())
+            yield part.column(0).filter(pa.array(wanted[first : first + len(part)])).cast(pa.string())
             first += len(part)
-            if first > rows[-1]:
+            if first > last:
                 return
 
     def seen(self, rows: np.ndarray, smiles: Iterable[str]) -> set[str]:
-        """Return those of the canonical `smiles` that are among the consecutive molecules `rows`."""
+        """Return those of the canonical `smiles` that are among the molecules `rows`."""
         asked = pa.array(sorted(set(smiles)), pa.string())
         found: set[str] = set()
         for part in self.smiles(rows):

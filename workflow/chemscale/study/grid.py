@@ -55,7 +55,7 @@ class Cell:
 def cells(config: dict) -> list[Cell]:
     """Return all cells of a complete configuration (`chemscale.config.complete`), small ones first within a family."""
     return [
-        _cell(config["study"], arm, options, family, depth, width, data, seed)
+        _cell(config["study"], config["repetition"], arm, options, family, depth, width, data, seed)
         for arm, options in arm_options(config).items()
         for family, choices in options.families.items()
         for depth in (choices.depths if isinstance(choices, PotentialGrid) else [None])
@@ -78,6 +78,7 @@ def seeds(options: LanguageArm | PotentialArm, data: int) -> int:
 
 def _cell(
     study: str,
+    repetition: int,
     arm: str,
     options: LanguageArm | PotentialArm,
     family: str,
@@ -97,6 +98,7 @@ def _cell(
         **shape,
         "data": data,
         "seed": seed,
+        **_repetition(repetition),
         "dataset": f"results/data/{options.dataset}",
         "learning_rate": learning_rate,
         "tuning": tuning_path(study, arm, family) if learning_rate == "tuned" else None,
@@ -105,6 +107,10 @@ def _cell(
     }
     work = _work(family, depth, width, data, options.training)
     return Cell(arm, family, size, data, seed, CellSettings.model_validate(settings), work, options.gpus)
+
+
+def _repetition(number: int) -> dict[str, int]:
+    return {"repetition": number} if number else {}  # absent from the settings of studies that are not repeated
 
 
 def tuning_path(study: str, arm: str, family: str) -> str:
@@ -131,6 +137,7 @@ def tuning_settings(config: dict, arm: str, family: str) -> SweepSettings:
         "family": family,
         **({"depth": choices.depths[0]} if isinstance(choices, PotentialGrid) else {}),
         "seed": 0,
+        **_repetition(config["repetition"]),
         "dataset": f"results/data/{options.dataset}",
         "training": options.training,
         "tune": options.tune,

@@ -25,7 +25,10 @@ from chemscale.training.loop import BETAS, TrainingModule
 # by name of the distribution, the package that is imported
 LIBRARIES = {"torch": "torch", "pytorch-lightning": "pytorch_lightning", "schnetpack": "schnetpack", "nequip": "nequip"}
 LIBRARIES |= {"nequip-allegro": "allegro", "selfies": "selfies", "rdkit": "rdkit", "tblite": "tblite"}
-SETTINGS_KEPT = ("study", "arm", "family", "size", "width", "depth", "data", "seed", "recipe", "learning_rate")
+SETTINGS_KEPT = (
+    *("study", "repetition", "arm", "family", "size", "width", "depth", "data", "seed"),
+    *("recipe", "learning_rate"),
+)
 
 
 def finished(directory: Path, identity: str) -> bool:

@@ -45,7 +45,7 @@ class Task(Protocol):
 
 def make_task(settings: CellSettings) -> Task:
     """Return the task of the settings' arm, its weights drawn from the settings' seed."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.random_seed)
     if settings.arm == "language":
         from chemscale.training.tasks.language import LanguageTask
 

@@ -36,7 +36,7 @@ class LanguageTask:
         self.shape = family.shape(settings.width)
         self.vocabulary = len(self.corpus.vocabulary)
         self.data_identity = self.corpus.header["fingerprint"]
-        self.rows = self.corpus.rows("train", settings.data)
+        self.rows = self.corpus.rows("train", settings.data, settings.repetition)
         self.model = family.build(self.shape, self.vocabulary)
         self.trained: Any = self.model
 
@@ -66,7 +66,7 @@ class LanguageTask:
 
     def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
         """Return endless training batches from batch `first` on; `how` are the other arguments of `TokenBatches`."""
-        return TokenBatches(self.corpus, self.rows, self.training.batch_tokens, self.settings.seed, first, **how)
+        return TokenBatches(self.corpus, self.rows, self.training.batch_tokens, self.settings.random_seed, first, **how)
 
     def loss(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return what a micro-batch adds to the mean loss of its batch, in nats per predicted token, and the work done.

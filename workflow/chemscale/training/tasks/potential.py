@@ -40,7 +40,7 @@ class PotentialTask:
         # other geometries of training molecules; other molecules, of which a file of a single one has none
         self.final_splits = [s for s in ("test", "unseen") if self.geometries.header["structures"][s]]
         self.data_identity = self.geometries.header["fingerprint"]
-        self.rows = self.geometries.rows("train", settings.data)
+        self.rows = self.geometries.rows("train", settings.data, settings.repetition)
         self.references = fit_references(self.geometries, self.rows)  # eV, per element
         for split in ("validation", *self.final_splits):
             require_elements(self.references, self.geometries, self.geometries.rows(split))
@@ -80,7 +80,7 @@ class PotentialTask:
     def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
         """Return endless training batches from batch `first` on; `how` are the other arguments of `GeometryBatches`."""
         data = (self.geometries, self.rows, self.references, self.training.cutoff, self.training.batch_atoms)
-        return GeometryBatches(*data, self.settings.seed, first, **how)
+        return GeometryBatches(*data, self.settings.random_seed, first, **how)
 
     def loss(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return what a micro-batch adds to the loss of its batch, and the work done: (atoms, FLOPs), (2,) f64.
