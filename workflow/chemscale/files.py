@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,31 @@ def sha256(path: Path | str) -> str:
         return fingerprint({str(file.relative_to(path)): sha256(file) for file in files_of(path)})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path, note: Path) -> str:
+    """Return `sha256(path)`, from the JSON `note` where no file has changed its size or times since it was written.
+
+    The note also stands in for a file that is gone; without one, that has no digest (""). The note is written where its
+    folder exists and allows it.
+    """
+    kept = {}
+    with suppress(ChemscaleError):
+        kept = read_json(note)
+    if not path.exists():
+        return kept.get("sha256", "")
+    states = {
+        str(file): [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+        for file in files_of(path)
+        for state in [file.stat()]
+    }
+    if kept.get("states") == states:
+        return kept["sha256"]
+    digest = sha256(path)
+    if note.parent.exists():
+        with suppress(OSError):
+            write_json(note, {"states": states, "sha256": digest})
+    return digest
 
 
 def fingerprint(content: dict | list | str) -> str:

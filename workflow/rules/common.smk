@@ -13,6 +13,7 @@ from chemscale import arms, study
 from chemscale.config.complete import complete
 from chemscale.data.sources import SOURCES, registry
 from chemscale.errors import ChemscaleError
+from chemscale.files import remembered_sha256
 from chemscale.processes import put_commands_on_path
 
 put_commands_on_path()
@@ -74,9 +75,16 @@ def dataset_entry(wildcards):
     return as_json({key: value for key, value in entry.items() if key not in ("title", "licence", "citation")})
 
 
-def own_molecules(wildcards):
-    """Return the file of molecules to make geometries of, if the entry names one."""
-    return DATASETS[wildcards.dataset].get("path", [])
+def own_file(wildcards):
+    """Return the user's file or folder of a dataset, if the entry names one; its content decides, not its time."""
+    path = DATASETS[wildcards.dataset].get("path")
+    return ancient(str(Path(path).expanduser())) if path else []
+
+
+def own_file_content(wildcards):
+    """Return the SHA-256 of the user's file or folder of a dataset, if the entry names one."""
+    path, note = DATASETS[wildcards.dataset].get("path"), Path(f"results/data/{wildcards.dataset}/.own-file.json")
+    return remembered_sha256(Path(path).expanduser(), note) if path else ""
 
 
 def dataset_path(arm):
@@ -87,6 +95,9 @@ def dataset_path(arm):
 def stores_evaluated_on():
     """Return the headers of the datasets that potentials are only evaluated on."""
     return [f"results/data/{name}/{arms.ARMS['potential'].header}" for name in EVALUATED_ON]
+
+
+HEADERS = [dataset_path(arm) for arm in ARMS] + stores_evaluated_on()
 
 
 def data_of_arm(wildcards):
@@ -225,7 +236,7 @@ def figures_of_study(wildcards):
     files += ["generation.svg"] if GENERATE else []
     files += ["dynamics.svg"] if SIMULATE else []
     files += ["transfer.svg"] if EVALUATED_ON else []
-    files += ["training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
+    files += ["datasets.csv", "training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
     files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]
     return [f"{RESULTS}/figures/{file}" for file in files]

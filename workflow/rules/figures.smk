@@ -94,8 +94,10 @@ use rule draw_language as draw_training with:
         runs=f"{TABLES}/runs.parquet",
         histories=f"{TABLES}/histories.parquet",
         sweeps=f"{TABLES}/sweeps.parquet",
+        datasets=f"{TABLES}/datasets.csv",
     output:
         notebook="results/{study}/figures/training.ipynb",
+        datasets=drawn("datasets.csv", "Training", "Datasets, their splits and their units"),
         curves=drawn("training-curves.svg", "Training", "Training curves of every cell"),
         rates=drawn("learning-rates.svg", "Training", "Learning rates: sweeps and rule"),
         estimation=drawn("performance-estimation.svg", "Training", "Final losses predicted from early losses"),

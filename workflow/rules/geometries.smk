@@ -7,9 +7,9 @@ OUTPUTS: results/data/{dataset}/geometries.json with z, positions, forces, energ
 rule label:
     """Embed molecules, displace them thermally, and label them with GFN2-xTB; finished ones outlive a kill."""
     input:
-        own_molecules,
+        own_file,
     output:
-        geometries="results/data/{dataset}/geometries.json",
+        geometries=update("results/data/{dataset}/geometries.json"),
     log:
         "logs/data/{dataset}/label.log",
     benchmark:
@@ -24,6 +24,7 @@ rule label:
         **on_cpu(mem_mb=lambda wildcards: 4000, runtime=120),
     params:
         entry=dataset_entry,
+        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""
@@ -34,8 +35,10 @@ rule label:
 
 rule fetch_geometries:
     """Download labelled geometries, or find the file, and check it against the registry."""
+    input:
+        own_file,
     output:
-        source="results/data/{dataset}/source.json",
+        source=update("results/data/{dataset}/source.json"),
     log:
         "logs/data/{dataset}/fetch.log",
     benchmark:
@@ -48,6 +51,7 @@ rule fetch_geometries:
         ENVIRONMENT
     params:
         entry=dataset_entry,
+        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""
@@ -60,7 +64,7 @@ rule ingest:
     input:
         source="results/data/{dataset}/source.json",
     output:
-        geometries="results/data/{dataset}/geometries.json",
+        geometries=update("results/data/{dataset}/geometries.json"),
     log:
         "logs/data/{dataset}/ingest.log",
     benchmark:

@@ -6,8 +6,10 @@ OUTPUTS: results/data/{dataset}/corpus.json, tokens.npy, offsets.npy, vocabulary
 
 rule fetch_molecules:
     """Download the molecules, or take them out of RDKit's own distribution, and check them against the registry."""
+    input:
+        own_file,
     output:
-        source="results/data/{dataset}/source.json",
+        source=update("results/data/{dataset}/source.json"),
     log:
         "logs/data/{dataset}/fetch.log",
     benchmark:
@@ -20,6 +22,7 @@ rule fetch_molecules:
         ENVIRONMENT
     params:
         entry=dataset_entry,
+        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""
@@ -32,11 +35,11 @@ rule encode:
     input:
         source="results/data/{dataset}/source.json",
     output:
-        tokens="results/data/{dataset}/tokens.npy",
-        offsets="results/data/{dataset}/offsets.npy",
-        vocabulary="results/data/{dataset}/vocabulary.json",
-        molecules="results/data/{dataset}/molecules.parquet",
-        corpus="results/data/{dataset}/corpus.json",
+        tokens=update("results/data/{dataset}/tokens.npy"),
+        offsets=update("results/data/{dataset}/offsets.npy"),
+        vocabulary=update("results/data/{dataset}/vocabulary.json"),
+        molecules=update("results/data/{dataset}/molecules.parquet"),
+        corpus=update("results/data/{dataset}/corpus.json"),
     log:
         "logs/data/{dataset}/encode.log",
     benchmark:

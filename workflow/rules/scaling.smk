@@ -1,6 +1,6 @@
 """Scaling: one table of all runs, and the laws fitted to it.
 
-OUTPUTS: results/{study}/tables/runs.parquet, runs.csv, histories.parquet, sweeps.parquet; results/{study}/fits/{arm}.json
+OUTPUTS: results/{study}/tables/runs.parquet, runs.csv, histories.parquet, sweeps.parquet, datasets.csv; results/{study}/fits/{arm}.json
 """
 
 
@@ -12,11 +12,13 @@ rule collect:
         dynamics=to_collect(DYNAMICS),
         errors=to_collect(ERRORS),
         sweeps=to_collect(SWEEPS),
+        datasets=to_collect(HEADERS),
     output:
         runs=f"{TABLES}/runs.parquet",
         readable=f"{TABLES}/runs.csv",
         histories=f"{TABLES}/histories.parquet",
         sweeps=f"{TABLES}/sweeps.parquet",
+        datasets=f"{TABLES}/datasets.csv",
     log:
         "logs/{study}/collect.log",
     benchmark:
@@ -28,9 +30,10 @@ rule collect:
         cells="\n".join(sorted(CELLS)),
         results="results/{study}",
         tables=subpath(output.runs, parent=True),
+        datasets=lambda wildcards, input: [f"--dataset={header}" for header in input.datasets],
     shell:
         r"""
-        chemscale collect {params.results:q} {input.sweeps:q} --cells - --out {params.tables:q} \
+        chemscale collect {params.results:q} {input.sweeps:q} {params.datasets:q} --cells - --out {params.tables:q} \
             <<<{params.cells:q} &>{log:q}
         """
 

@@ -9,7 +9,7 @@ rule tune:
     input:
         data=data_of_arm,
     output:
-        rates="results/{study}/tuning/{arm}/{family}.json",
+        rates=update("results/{study}/tuning/{arm}/{family}.json"),
     log:
         "logs/{study}/tune/{arm}/{family}.log",
     benchmark:
@@ -32,16 +32,17 @@ rule train:
     """Train one cell to its own best validation loss and test it on data that chose nothing.
 
     Checkpoints lie in a folder that is no output, so that Snakemake keeps them and a killed training goes on from them.
+    Outputs are kept (`update`) until their successors are whole: a job that finds its record finished ends at once.
     Retries belong in profiles: as a directive they would nest under Slurm.
     """
     input:
         data=data_of_arm,
         rates=cell_tuning,
     output:
-        metrics=f"{RUN}/metrics.json",
-        history=f"{RUN}/history.parquet",
-        model=f"{RUN}/model.safetensors",
-        settings=f"{RUN}/settings.json",
+        metrics=update(f"{RUN}/metrics.json"),
+        history=update(f"{RUN}/history.parquet"),
+        model=update(f"{RUN}/model.safetensors"),
+        settings=update(f"{RUN}/settings.json"),
     log:
         f"logs/{{study}}/train/{CELL}.log",
     benchmark:

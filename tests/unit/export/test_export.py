@@ -77,7 +77,8 @@ def test_logits_are_the_same_on_real_molecules(models, tokenizer, corpus, texts)
     ours, theirs, _ = models
     rows = corpus.rows("validation")
     tokens = padded(corpus, rows)
-    batch = tokenizer([texts[row] for row in rows], padding=True, return_tensors="pt")
+    molecules = [texts[row] + "[EOS]" for row in rows]
+    batch = tokenizer(molecules, padding=True, padding_side="right", return_tensors="pt")
     assert batch.input_ids.equal(tokens) and batch.attention_mask.bool().equal(tokens != PAD)
     expected = ours(tokens)
     assert expected.std() > 0.5
@@ -104,7 +105,9 @@ def test_ids_are_those_of_the_corpus_and_decode_to_the_text(models, tokenizer, c
     known = 0
     for row, text in enumerate(texts):
         tokens = corpus.tokens[corpus.offsets[row] : corpus.offsets[row + 1]].tolist()
-        assert tokenizer(text).input_ids == tokens
+        assert tokenizer(text + "[EOS]").input_ids == tokens
+        assert tokenizer(text).input_ids == tokens[:-1]  # a prompt stays open
+        assert tokenizer(text.replace("][", "] [") + "\n").input_ids == tokens[:-1]
         if UNK not in tokens:
             known += 1
             assert tokenizer.decode(tokens, skip_special_tokens=True) == text
@@ -118,25 +121,35 @@ def test_special_tokens_are_right_in_tokenizer_configuration_and_generation(mode
     assert tokenizer.unk_token_id == UNK
     assert len(tokenizer) == theirs.config.vocab_size == len(corpus.vocabulary)
     assert tokenizer.model_max_length == theirs.config.max_position_embeddings == models[0].shape.context
-    assert tokenizer("no SELFIES").input_ids == [BOS, UNK, EOS]
+    assert tokenizer("no SELFIES").input_ids == [BOS, UNK]
+    assert tokenizer("").input_ids == tokenizer("  ").input_ids == [BOS]
 
 
 def test_greedy_molecules_are_the_same_alone_and_in_a_batch(models, tokenizer, texts):
     ours, theirs, _ = models
-    tokenizer.padding_side = "left"
-    prompts = [
-        "[BOS]",
-        *("[BOS]" + text[: text.index("]", 12) + 1] for text in texts[:6]),
-        "[BOS]" + max(texts, key=len),
-    ]
+    prompts = ["", *(text[: text.index("]", 12) + 1] for text in texts[:6]), max(texts, key=len)]
     options = {"do_sample": False, "max_new_tokens": 30}
-    batch = tokenizer(prompts, add_special_tokens=False, padding=True, return_tensors="pt")
+    batch = tokenizer(prompts, padding=True, return_tensors="pt")
     together = theirs.generate(**batch, **options)
     for prompt, found in zip(prompts, together, strict=True):
-        single = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        single = tokenizer(prompt, return_tensors="pt")
         expected = greedy(ours, single.input_ids[0].tolist(), 30)
         assert theirs.generate(**single, **options)[0].tolist() == expected
         assert found[found != PAD].tolist() == [token for token in expected if token != PAD]
+
+
+def test_the_pipeline_that_the_card_names_continues_prompts_alone_and_in_a_batch(models, tokenizer, texts):
+    from transformers import pipeline
+
+    ours, _, folder = models
+    pipe = pipeline("text-generation", model=str(folder), do_sample=False, max_new_tokens=20)
+    prompts = ["", "[C][C][O]", "[C] [C] [O]", max(texts, key=len)]
+    expected = [
+        tokenizer.decode(greedy(ours, tokenizer(prompt).input_ids, 20), skip_special_tokens=True) for prompt in prompts
+    ]
+    for said in ([pipe(prompt)[0] for prompt in prompts], [found[0] for found in pipe(prompts, batch_size=4)]):
+        assert [found["generated_text"].replace(" ", "") for found in said] == expected
+    assert len(expected[1]) > len(prompts[1])
 
 
 def test_sampling_draws_from_all_of_the_distribution(models):

@@ -14,6 +14,7 @@ VOCABULARY = [*SPECIAL, "[Branch1]", "[C]", "[N]", "[O]", "[Ring1]", "[=C]", "[=
 
 def test_prefixes_are_selfies_if_all_in_brackets_and_smiles_otherwise():
     assert prefix_tokens("[O][C].[N]", None, VOCABULARY) == [8, 6, 4, 7]
+    assert prefix_tokens(" [O] [C].[N]\n", None, VOCABULARY) == [8, 6, 4, 7]
     assert prefix_tokens("NCO", None, VOCABULARY) == [7, 6, 8]
     assert prefix_tokens(None, "OCN", VOCABULARY) == [7, 6, 8], "as canonical SMILES are spelt"
     benzene = [VOCABULARY[token] for token in prefix_tokens("c1ccccc1", None, VOCABULARY)]
@@ -27,6 +28,7 @@ def test_prefixes_are_selfies_if_all_in_brackets_and_smiles_otherwise():
         ("[C][S][S][P]", r"\[S\], \[P\] not in the model's vocabulary; use only \[Branch1\], \[C\]"),
         ("CS", r"\[S\] not in the model's vocabulary"),
         ("[C][EOS]", r"\[EOS\] not in"),
+        ("[Na+].[Cl-]", "last atom of .*Na.*, but this .* can take no further bond"),
         ("C1CC", "--prefix = 'C1CC': unreadable SMILES"),
         ("", "'': empty"),
     ],

@@ -261,6 +261,7 @@ def initial_moments(atoms):
 
 
 SHOWN = {
+    "charge": (1, "charged"),
     "total_charge": (1, "charged"),
     "Charge": (-1, "charged"),
     "net_charge": ("+1", "charged"),
@@ -276,7 +277,8 @@ SHOWN = {
 
 
 FRAMES = [("extxyz", key) for key in (*SHOWN, initial_charges, initial_moments)]
-FRAMES += [(container, key) for container in ("traj", "asedb") for key in ("total_charge", "spin", initial_charges)]
+SEEN = ("charge", "total_charge", "spin", initial_charges)
+FRAMES += [(container, key) for container in ("traj", "asedb") for key in SEEN]
 
 
 @pytest.mark.parametrize(("container", "key"), FRAMES)

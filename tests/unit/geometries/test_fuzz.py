@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
+from helpers.aselmdb import rows_of, write_rows
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.ingest import converted, ingest
@@ -85,6 +86,10 @@ def write_asedb(path, content):
             database.write(atoms, data=atoms.info)
 
 
+def write_aselmdb(path, content):
+    write_rows(path, rows_of(frames(content)))
+
+
 def write_deepmd(path, content):
     for name, fields in content.items():
         (path / name / "set.000").mkdir(parents=True)
@@ -102,6 +107,7 @@ FORMATS = {
     "extxyz": (write_extxyz, "a.xyz"),
     "traj": (write_traj, "a.traj"),
     "asedb": (write_asedb, "a.db"),
+    "aselmdb": (write_aselmdb, "a.aselmdb"),
 }
 
 
@@ -272,12 +278,12 @@ def _same(found, array, row):
     if array is None or not array.shape or (row is not None and row >= len(array)):
         return False
     try:  # ASE takes texts for numbers when frames are written
-        expected = (array if row is None else array[row]).astype(float)
+        expected = np.asarray(array if row is None else array[row]).astype(float)
     except (TypeError, ValueError):
         return False
-    return np.shape(found) == np.shape(expected) and np.allclose(
-        found, np.asarray(expected, float), rtol=1e-6, atol=1e-7
-    )
+    if np.shape(found) == () and expected.size == 1:
+        expected = expected.reshape(())  # a column of energies
+    return np.shape(found) == expected.shape and np.allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chemscale.analysis.datasets import dataset_table
 from chemscale.errors import ChemscaleError
 from chemscale.files import atomic, read_json
 from chemscale.tuning.learning_rate_rule import lr_from_rule
@@ -20,13 +21,16 @@ LINE = ("slope", "intercept", "residual", "spearman", "r2")  # columns from the 
 USES = ("quality", "dynamics", "errors")  # files beside a record that add columns
 
 
-def collect(results: Path, names: list[str], out: Path, sweeps: Iterable[Path] = ()) -> pd.DataFrame:
+def collect(
+    results: Path, names: list[str], out: Path, sweeps: Iterable[Path] = (), datasets: Iterable[Path] = ()
+) -> pd.DataFrame:
     """Write the tables of the study in `results` to `out`; return the runs table, one row per cell.
 
     * runs.parquet, runs.csv: one row per cell, with the quality of what it generated or simulated and its errors on
       other datasets (docs/runs-table.md describes the columns)
     * histories.parquet: one row per point of a training curve
     * sweeps.parquet: one row per trial of a learning rate of `sweeps`, the files that `tune` wrote (see `trials_of`)
+    * datasets.csv: one row per dataset, from the headers `datasets` of their stores
 
     A cell of `names` without a record gets a row with status "missing"; failed cells keep theirs with the reason.
     Raises ChemscaleError if no cell has a record.
@@ -56,8 +60,10 @@ def collect(results: Path, names: list[str], out: Path, sweeps: Iterable[Path] =
     for frame, file in ((table, "runs.parquet"), (curves, "histories.parquet"), (trials, "sweeps.parquet")):
         with atomic(out / file) as path:
             frame.to_parquet(path, index=False)
-    with atomic(out / "runs.csv") as path:
-        table.to_csv(path, index=False)
+    described = dataset_table(read_json(header) for header in datasets)
+    for frame, file in ((table, "runs.csv"), (described, "datasets.csv")):
+        with atomic(out / file) as path:
+            frame.to_csv(path, index=False)
     counts = table["status"].value_counts()
     LOG.info(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return table

@@ -41,6 +41,9 @@ def collect(
     sweeps: Annotated[
         list[Path] | None, Argument(metavar="[SWEEP]...", help="Learning-rate sweeps, as written by `tune`.")
     ] = None,
+    dataset: Annotated[
+        list[Path] | None, Option(help="Header of a dataset (corpus.json or geometries.json); may be repeated.")
+    ] = None,
 ) -> None:
     """Collect the records of all cells of a study into its tables."""
     from chemscale.analysis.collect import collect
@@ -48,4 +51,4 @@ def collect(
     if cells != "-":
         require_paths(Path(cells))
     names = sys.stdin.read() if cells == "-" else Path(cells).read_text()
-    collect(results, names.split(), out, sweeps or [])
+    collect(results, names.split(), out, sweeps or [], dataset or [])

@@ -94,25 +94,23 @@ def _layer(to: str, layer: Any) -> Iterator[tuple[str, Tensor]]:
 def tokenizer(vocabulary: list[str]) -> dict:
     """Return the content of `tokenizer.json`: ids are places in the vocabulary, decoding joins symbols without spaces.
 
-    Text is SELFIES without spaces; what is no known symbol becomes [UNK]. Molecules get [BOS] and [EOS] as in training.
+    Text is SELFIES, in which blanks mean nothing; what is no known symbol becomes [UNK]. A text gets [BOS] before it,
+    and nothing behind it, so that a prompt goes on; a whole molecule ends in the symbol [EOS].
     """
-    molecule = [_special(BOS), {"Sequence": {"id": "A", "type_id": 0}}, _special(EOS)]
-    other = [_special(BOS), {"Sequence": {"id": "B", "type_id": 0}}, _special(EOS)]
+    prompt = [_special(BOS), {"Sequence": {"id": "A", "type_id": 0}}]
+    other = [_special(BOS), {"Sequence": {"id": "B", "type_id": 0}}]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [_added(token) for token in (PAD, BOS, EOS, UNK)],
-        "normalizer": None,
+        "normalizer": {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": ""},
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": SYMBOL}, "behavior": "Isolated", "invert": False},
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": molecule,
-            "pair": molecule + other,
-            "special_tokens": {
-                SPECIAL[token]: {"id": SPECIAL[token], "ids": [token], "tokens": [SPECIAL[token]]}
-                for token in (BOS, EOS)
-            },
+            "single": prompt,
+            "pair": prompt + other,
+            "special_tokens": {SPECIAL[BOS]: {"id": SPECIAL[BOS], "ids": [BOS], "tokens": [SPECIAL[BOS]]}},
         },
         "decoder": {"type": "Fuse"},
         "model": {
@@ -126,15 +124,15 @@ def tokenizer(vocabulary: list[str]) -> dict:
 def tokenizer_configuration(context: int) -> dict:
     """Return the content of `tokenizer_config.json` for sequences of at most `context` tokens.
 
-    Padding is on the right, where plain forward passes need no mask. Generation in batches needs it on the left, and
-    transformers warns where it is not.
+    Padding is on the left, where generation in batches needs it. A plain forward pass needs it on the right: GPT-Neo
+    counts positions from the left, padding included.
     """
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         # without token types: GPT-Neo would add the embeddings of tokens 0 and 1 for them
         "model_input_names": ["input_ids", "attention_mask"],
-        "padding_side": "right",
+        "padding_side": "left",
         "clean_up_tokenization_spaces": False,
         "pad_token": SPECIAL[PAD],
         "bos_token": SPECIAL[BOS],

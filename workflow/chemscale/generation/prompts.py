@@ -19,13 +19,15 @@ SPELLINGS = 1000  # random ones among which one is looked for that ends where a 
 def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str]) -> list[int]:
     """Return the token ids that every molecule begins with: SELFIES as they are, SMILES as `growing` writes them.
 
-    A `prefix` of symbols in brackets alone is SELFIES. A `scaffold` is always SMILES.
+    A `prefix` of symbols in brackets alone is SELFIES, with or without blanks between them, unless only SMILES spells
+    them so, as [Na+].[Cl-]. A `scaffold` is always SMILES.
     """
     text, option = (scaffold, "--scaffold") if prefix is None else (prefix, "--prefix")
     if text is None:
         return []
-    encoded = text if prefix is not None and ONLY_SYMBOLS.fullmatch(text) else growing(text, option)
     ids = {symbol: token for token, symbol in enumerate(vocabulary) if token >= DOT}
+    symbols = "".join(text.split())
+    encoded = symbols if prefix is not None and _is_selfies(symbols) else growing(text, option)
     unknown = dict.fromkeys(symbol for symbol in selfies.split_selfies(encoded) if symbol not in ids)
     if unknown:
         raise ChemscaleError(
@@ -33,6 +35,17 @@ def prefix_tokens(prefix: str | None, scaffold: str | None, vocabulary: list[str
             f"{', '.join(vocabulary[len(SPECIAL) :])}"
         )
     return [ids[symbol] for symbol in selfies.split_selfies(encoded)]
+
+
+def _is_selfies(text: str) -> bool:
+    """Return whether a text of symbols in brackets is not one that SELFIES cannot spell and SMILES can."""
+    if not ONLY_SYMBOLS.fullmatch(text):
+        return False
+    try:
+        selfies.decoder(text)
+    except selfies.DecoderError:
+        return not canonical_smiles(text)[0]
+    return True
 
 
 def growing(smiles: str, option: str = "--scaffold") -> str:

@@ -90,6 +90,7 @@ def write_record(directory: Path, module: TrainingModule, measured: dict) -> dic
     }
     if not distributed.first():
         return metrics
+    (directory / "metrics.json").unlink(missing_ok=True)  # of other settings: a record half replaced is not whole
     write_json(directory / "settings.json", settings)
     with atomic(directory / "history.parquet") as path:
         pd.DataFrame(evaluation.history).to_parquet(path)

@@ -111,5 +111,12 @@ FORMATS = {
             _NAMED.format("key-value pairs"),
             (".db", ".json"),
         ),
+        Format(
+            "aselmdb",
+            f"{_HERE}.aselmdb:read_aselmdb",
+            "database of ASE in LMDB, as fairchem ships it (OMol25, OC20); files with pickled objects are refused",
+            _NAMED.format("data or key-value pairs"),
+            (".aselmdb", ".lmdb"),
+        ),
     )
 }

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ase.db
 import ase.io
 import numpy as np
+from ase.db.row import AtomsRow
 
 from chemscale.errors import ChemscaleError
 from chemscale.geometries.charge_spin import ENTRY_KEYS, FROM_SMILES, relevant_names, totals
@@ -42,12 +43,12 @@ def read_extxyz(path: Path, entry: dict) -> Iterator[Labelled]:
     was not computed. Raises ChemscaleError for a frame that cannot be read or is periodic, and where no frame has both
     labels.
     """
-    yield from _blocks(path, "frame", _iterated(path, "extxyz"), entry)
+    yield from blocks(path, "frame", _iterated(path, "extxyz"), entry)
 
 
 def read_traj(path: Path, entry: dict) -> Iterator[Labelled]:
     """Yield the blocks of a trajectory of ASE (.traj), as `read_extxyz`."""
-    yield from _blocks(path, "frame", _iterated(path, "traj"), entry)
+    yield from blocks(path, "frame", _iterated(path, "traj"), entry)
 
 
 def read_asedb(path: Path, entry: dict) -> Iterator[Labelled]:
@@ -61,11 +62,15 @@ def read_asedb(path: Path, entry: dict) -> Iterator[Labelled]:
             metadata = database.metadata
     except Exception as error:  # of sqlite, JSON or ASE, depending on what is damaged
         raise damaged(str(path), error, "not a readable database of ASE") from None
+    yield from blocks(path, "row", _rows_of(path), entry, metadata_units(path, metadata, entry))
+
+
+def metadata_units(path: Path, metadata: dict, entry: dict) -> dict[str, str]:
+    """Return the units that the metadata of a database state, as schnetpack writes them."""
     of_properties = metadata.get("_property_unit_dict") or {}
     units = [("length_unit", metadata.get("_distance_unit"))]
     units += [(f"{key}_unit", of_properties.get(entry[key])) for key in ("energy", "forces")]
-    stated = [(flag, text) for flag, text in units if text is not None]
-    yield from _blocks(path, "row", _rows_of(path), entry, stated_units(str(path), metadata, stated))
+    return stated_units(str(path), metadata, [(flag, text) for flag, text in units if text is not None])
 
 
 def _iterated(path: Path, form: str) -> Iterator[Frame]:
@@ -89,18 +94,24 @@ def _iterated(path: Path, form: str) -> Iterator[Frame]:
 def _rows_of(path: Path) -> Iterator[Frame]:
     try:
         for row in ase.db.connect(path, type="json" if path.suffix == ".json" else "db").select():
-            atoms = row.toatoms()
-            labels = atoms.calc.results if atoms.calc else {}
-            if row.charge is not None:
-                labels = {"charge": row.charge, **labels}
-            yield Frame(atoms, {**atoms.arrays, **row.key_value_pairs, **row.data, **labels}, row.id)
+            yield frame_of(row)
     except ChemscaleError:
         raise
     except Exception as error:
         raise damaged(str(path), error, "not a readable database of ASE") from None
 
 
-def _blocks(
+def frame_of(row: AtomsRow) -> Frame:
+    """Return a row of a database as a frame."""
+    atoms = row.toatoms()
+    labels = atoms.calc.results if atoms.calc else {}
+    properties = {**atoms.arrays, **row.key_value_pairs, **row.data, **labels}
+    if row.get("charge") is not None:  # the sum of ASE's initial charges, 0 without them: what is stated elsewhere wins
+        properties.setdefault("charge", row.charge)
+    return Frame(atoms, properties, row.id)
+
+
+def blocks(
     path: Path, kind: str, frames: Iterable[Frame], entry: dict, units: dict[str, str] | None = None
 ) -> Iterator[Labelled]:
     """Yield blocks of consecutive frames of the same atoms."""
