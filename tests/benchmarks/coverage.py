@@ -1,8 +1,10 @@
 """Coverage of bootstrap intervals on tables with a known law: python tests/benchmarks/coverage.py [tables]
 
-Three designs: a curve as in the default study (5 sizes over 1.7 decades, 2 seeds on the small three), a surface (4
-sizes × 5 amounts of data), and checkpoints (24 runs of 4 rows that share most of their luck). Noise of log loss is
-normal, 1.5 % (checkpoints: 1.5 % a run, 0.3 % a row). Prints how often the 90 % interval held the truth.
+Designs: a curve as in the default study (5 sizes over 1.7 decades, 2 seeds on the small three), a surface (4 sizes × 5
+amounts of data), checkpoints (24 runs of 4 rows that share most of their luck), and every objective on larger tables
+(a curve of 30 points, a surface of 6 × 6), with noise that is equal at all sizes, or falls from 3 % to 0.5 % with the
+weights known or not, with a floor and without. Else noise of log loss is normal, 1.5 % (checkpoints: 1.5 % per run,
+0.3 % per row). Prints how often the 90 % interval held the truth.
 """
 
 import sys
@@ -10,7 +12,7 @@ import sys
 import numpy as np
 
 from chemscale.scaling.fitting.fit import fit_law
-from chemscale.scaling.inference.bootstrap import bootstrap
+from chemscale.scaling.inference.bootstrap import bootstrap, wider_bootstrap
 
 SIZES = np.repeat(np.logspace(3, 4.7, 5), [2, 2, 2, 1, 1])
 NOISE = 0.015
@@ -72,6 +74,42 @@ def checkpoints(tables: int, draws: int = 300) -> dict[str, float]:
     return held
 
 
+OBJECTIVES = {
+    "huber": {},
+    "huber δ 0.001": {"delta": 1e-3},
+    "lad": {"objective": "lad"},
+    "least_squares_log": {"objective": "least_squares_log"},
+    "least_squares": {"objective": "least_squares"},
+}
+NOISES = ("equal", "falling", "falling, weighted")
+
+
+def objectives(form: str, options: dict, noise: str, floor: float, tables: int, draws: int = 200) -> dict[str, float]:
+    """Share of tables whose quoted 90 % intervals hold each parameter of a curve or a surface."""
+    if form == "joint":
+        n, d = (grid.ravel() for grid in np.meshgrid(np.logspace(4, 6, 6), np.logspace(3, 5, 6)))
+        x, truth = {"N": n, "D": d}, {"alpha": 0.35, "beta": 0.3, "E": floor}
+        mean, size = floor + (n / 1e4) ** -0.35 + (d / 1e3) ** -0.3, d
+    else:
+        size = np.logspace(3, 6, 30)
+        x, truth = {"x": size}, {"exponent": 0.3, "floor": floor}
+        mean = floor + (size / 1e3) ** -0.3
+    share = np.log(size / size.min()) / np.log(size.max() / size.min())
+    spread = NOISE * np.ones_like(size) if noise == "equal" else 0.03 * (0.005 / 0.03) ** share
+    weights = spread**-2 if noise.endswith("weighted") else None
+    rng = np.random.default_rng(0)
+    held = dict.fromkeys(truth, 0.0)
+    for table in range(tables):
+        fit = fit_law(
+            form, x, mean * np.exp(spread * rng.normal(size=len(size))), weights=weights, starts=16, **options
+        )
+        boot, _ = wider_bootstrap(fit, draws, table)
+        for name, value in truth.items():
+            low, high = boot.interval(name, 0.9)
+            held[name] += (low <= value <= high) / tables
+    return held
+
+
 def shown(shares: dict[str, float]) -> str:
     return "  ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
@@ -86,3 +124,9 @@ if __name__ == "__main__":
     for alpha, beta, floor in SURFACES:
         print(f"joint α {alpha} β {beta} E {floor}: {shown(surface(alpha, beta, floor, tables))}", flush=True)
     print(f"checkpoints: {shown(checkpoints(tables))}")
+    for form in ("power_floor", "joint"):
+        for floor in (0.5, 0.0):
+            for noise in NOISES:
+                for name, options in OBJECTIVES.items():
+                    held = objectives(form, options, noise, floor, tables)
+                    print(f"{form:12} floor {floor:3}  {noise:17}  {name:17}  {shown(held)}", flush=True)

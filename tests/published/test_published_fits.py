@@ -8,7 +8,7 @@ import pytest
 
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.fitting.objectives import huber
-from chemscale.scaling.inference.bootstrap import bootstrap
+from chemscale.scaling.inference.bootstrap import wider_bootstrap
 
 FITS = Path(__file__).parents[3] / "shared" / "fits"
 pytestmark = pytest.mark.skipif(not FITS.is_dir(), reason="the published tables are not at ../shared/fits")
@@ -63,7 +63,8 @@ def test_chinchilla_least_absolute_deviations(chinchilla):
 
 def test_chinchilla_standard_errors_of_resampled_rows(chinchilla):
     fit = fit_law("joint", *without_the_worst(chinchilla), delta=1e-3)
-    boot = bootstrap(fit, 300, groups=np.arange(240))
+    boot, narrower = wider_bootstrap(fit, 300)  # by default
+    assert (boot.method, narrower.method) == ("cases", "residual")
     for name, error in {"alpha": 0.0152, "beta": 0.0205, "a": 0.0198, "E": 0.0255}.items():
         assert boot.draws_of(name).std() == pytest.approx(error, rel=0.15)
     assert boot.redrawn == 0

@@ -16,6 +16,7 @@ from chemscale.errors import ChemscaleError
 if TYPE_CHECKING:
     import pandas as pd
 
+JSON_LINES = (".jsonl", ".ndjson")
 MAX_EXPANSION = 300  # times that a compressed file may grow
 UNPACKED_UNASKED = 1 << 28  # bytes that any file may unpack to
 
@@ -171,7 +172,10 @@ def require_header(path: Path, columns: Iterable[str | None]) -> None:
             header = read_schema(path).names
         else:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                header = next(csv.reader(file), [])
+                if path.suffix in JSON_LINES:
+                    header = list(json.loads(next(file, "{}")))
+                else:
+                    header = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
     except (OSError, ValueError, csv.Error):
         return  # `read_table` says what is wrong with it
     missing = [name for name in columns if name is not None and name not in header]
@@ -180,11 +184,18 @@ def require_header(path: Path, columns: Iterable[str | None]) -> None:
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """Return a table from Parquet or CSV; raise ChemscaleError if it cannot be read."""
+    """Return a table from Parquet, CSV, TSV or JSON lines; raise ChemscaleError if it cannot be read."""
     import pandas as pd
 
     require_paths(path)
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix in JSON_LINES:
+            table = pd.read_json(path, lines=True)
+        else:
+            table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+        table.attrs["first_line"] = 1 if path.suffix in JSON_LINES else 2  # of its first row, for messages
+        return table
     except (OSError, ValueError) as error:
         raise ChemscaleError(f"{path}: not a readable table ({error})") from None

@@ -92,7 +92,7 @@ def test_a_rate_at_the_edge_of_its_sweep_is_flagged_and_left_out(results):
     table = collect(results, CELLS, results / "tables", [used])
     assert len(read_table(results / "tables" / "sweeps.parquet")) == len(trials)
     assert table["rate_at_edge"].tolist() == [False, True, True, False, True, False]
-    left_out = {entry["cell"]: entry["rule"] for entry in fit_runs(table, "language", draws=10)["left_out"]}
+    left_out = {entry["cell"]: entry["rule"] for entry in fit_runs(table, "language", draws=20)["left_out"]}
     assert left_out[CELLS[1]] == left_out[CELLS[2]] == "learning rate at the edge of its sweep"
     assert left_out[CELLS[4]].startswith("failed") and set(left_out) == {*CELLS[1:3], *CELLS[4:]}
 

@@ -248,9 +248,13 @@ def test_a_forecast_from_too_few_points_says_so():
         (lambda t: t, "vision", "arm = 'vision': choose one of language, potential"),
         (lambda t: t.assign(test_force_mae=1.0, train_structures=5), "potential", "no run of this arm"),
         (lambda t: pd.concat([t, t.tail(1)]), "language", "w128-81000-0: repeated in the runs table"),
-        (lambda t: t.assign(parameters="many"), "language", "column parameters, row 0: 'many' is not a number"),
+        (
+            lambda t: t.assign(parameters="many"),
+            "language",
+            "parameters: not a number in row 1 .'many'., row 2 .'many'.",
+        ),
     ],
 )
 def test_a_bad_runs_table_is_refused(runs, change, arm, message):
     with pytest.raises(ChemscaleError, match=message):
-        fit_runs(change(runs), arm, draws=10)
+        fit_runs(change(runs), arm, draws=20)

@@ -168,7 +168,7 @@ def of_types(random: np.random.Generator) -> bytes:
 def parts(name: str, content: bytes) -> list[str]:
     """The records of a file as text: lines, or records of an SDF."""
     text = content.decode("utf-8", "replace")
-    return re.split(r"\$\$\$\$\n", text) if name.endswith("sdf") else re.split(r"\r\n|\r|\n", text)
+    return re.split(r"(?m)^\$\$\$\$.*\n", text) if name.endswith("sdf") else re.split(r"\r\n|\r|\n", text)
 
 
 @lru_cache(maxsize=10_000)

@@ -7,6 +7,8 @@ import zlib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
 
@@ -114,6 +116,23 @@ def test_records_of_an_sdf_are_molecules_and_unreadable_ones_are_counted(tmp_pat
     assert stored["c1ccncc1"] == "molecule 31"
     failures = pd.read_parquet(tmp_path / "store" / "failures.parquet")
     assert failures["line"].tolist() == [4] and "what is this" in failures["smiles"][0]
+
+
+def test_a_damaged_end_of_a_record_swallows_no_molecule(tmp_path):
+    records = [Chem.MolToMolBlock(Chem.MolFromSmiles(smiles)) for smiles in ("CCO", "CN", "CCC")]
+    whole = "".join(record + "$$$$\n" for record in records)
+    path = packed(tmp_path / "a.sdf", whole.replace("$$$$", ",$$$$", 1))
+    line = len((records[0] + "\n" + records[1]).splitlines())
+    with pytest.raises(
+        ChemscaleError, match=rf"a\.sdf: line {line}: record 1 holds a second molecule; a line \$\$\$\$ is"
+    ):
+        read(path)
+
+
+def test_text_of_a_parquet_file_that_is_no_utf8_spoils_one_row_only(tmp_path):
+    texts_of_file = pa.array([b"CCO", b"C\xcfC", b"CN"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"smiles": texts_of_file}), tmp_path / "a.parquet", use_dictionary=False)
+    assert texts(tmp_path / "a.parquet") == ["CCO", "C\ufffdC", "CN"]
 
 
 def test_bytes_that_are_no_text_spoil_one_line_only(tmp_path):

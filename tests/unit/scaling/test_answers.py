@@ -59,7 +59,7 @@ def test_the_best_split_of_a_budget_has_intervals_that_hold_the_truth(law, table
 
 
 def test_a_curve_has_no_best_split(table):
-    curve = fit(table[table["n"] == 1e5], data="d", form="power", draws=10)
+    curve = fit(table[table["n"] == 1e5], data="d", form="power", draws=20)
     with pytest.raises(ChemscaleError, match="has no N and D to choose"):
         allocation(curve, [1e15])
 

@@ -6,7 +6,7 @@ from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.fit import fit_law
-from chemscale.scaling.inference.bootstrap import bootstrap
+from chemscale.scaling.inference.bootstrap import bootstrap, wider_bootstrap
 from chemscale.scaling.inference.identifiability import identify
 from chemscale.scaling.inference.profile import profile_interval
 
@@ -160,3 +160,52 @@ def test_an_exponent_without_an_upper_end_has_a_lower_limit():
     assert "alpha" in judged.unidentified and high is None and 0.2 < low < 1.5
     assert f"The table allows {low:.3g} < alpha at 95%" in judged.statement
     assert fit.form.parameters == ("A", "alpha", "B", "beta", "E")
+
+
+@pytest.mark.parametrize("objective", ["huber", "lad", "least_squares_log"])
+def test_weights_that_are_known_give_intervals_that_cover(objective):
+    x = np.logspace(3, 6, 20)
+    spread = np.geomspace(0.03, 0.002, 20)
+    held, widths = 0, []
+    for table in range(30):
+        loss = (x / 1e3) ** -0.3 * np.exp(spread * np.random.default_rng(table).normal(size=20))
+        fit = fit_law("power", x, loss, objective=objective, weights=spread**-2, starts=4)
+        low, high = bootstrap(fit, 100, table).interval("exponent", 0.9)
+        held += low <= 0.3 <= high
+        widths.append(high - low)
+    assert held >= 22  # of 27 expected; 22 or fewer has a probability of 2 %
+    # the standard error of weighted least squares, which the median of the absolute residuals loses a quarter of
+    log_x = np.log(x) - np.average(np.log(x), weights=spread**-2)
+    exact = 2 * 1.645 / np.sqrt((log_x**2 / spread**2).sum())
+    assert 0.75 * exact < np.median(widths) < 1.8 * exact
+
+
+def test_draws_of_least_absolute_deviations_are_at_their_optima():
+    # without smoothing, Newton's method finds no curvature and stays where it starts: intervals of nearly no width
+    x = np.logspace(3, 6, 30)
+    loss = (x / 1e3) ** -0.3 * np.exp(0.01 * np.random.default_rng(0).normal(size=30))
+    widths = {
+        objective: np.ptp(bootstrap(fit_law("power", x, loss, objective=objective), 200).interval("exponent", 0.9))
+        for objective in ("lad", "least_squares_log")
+    }
+    assert 0.8 < widths["lad"] / widths["least_squares_log"] < 2.2  # 1.25 for normal noise
+
+
+def test_a_floor_that_is_none_is_in_its_interval():
+    x = np.logspace(3, 6, 12)
+    held = 0
+    for table in range(10):
+        loss = (x / 1e3) ** -0.3 * np.exp(0.01 * np.random.default_rng(table).normal(size=12))
+        held += bootstrap(fit_law("power_floor", x, loss, starts=16), 100, table).interval("floor", 0.9)[0] == 0
+    assert held >= 7
+
+
+def test_the_wider_draws_are_quoted():
+    x = np.repeat(np.logspace(3, 6, 8), 6)
+    noise = np.geomspace(0.001, 0.05, 48) * np.random.default_rng(0).normal(size=48)  # unequal, and not known
+    fit = fit_law("power", x, (x / 1e3) ** -0.3 * np.exp(noise), objective="least_squares_log")
+    boot, narrower = wider_bootstrap(fit, 200)
+    assert {boot.method, narrower.method} == {"cases", "residual"}
+    assert np.ptp(boot.interval("exponent", 0.9)) > np.ptp(narrower.interval("exponent", 0.9))
+    few = fit_law("power", x[::8], (x[::8] / 1e3) ** -0.3 * np.exp(noise[::8]))
+    assert wider_bootstrap(few, 50)[1] is None

@@ -34,7 +34,7 @@ def test_all_forms_of_a_curve_stand_in_one_table_within_two_seconds(curve):
     table = found.table.set_index("form")
     assert set(table.index) == {"power", "power_floor", "shifted", "shifted_floor", "broken"}
     assert table.index[0] == found.chosen == "power_floor" and table["preferred"].sum() == 1
-    law = fit(curve, data="tokens", delta=found.content["delta"], draws=10)
+    law = fit(curve, data="tokens", delta=found.content["delta"], draws=20)
     assert table.loc["power_floor", ["aicc", "bic"]].tolist() == pytest.approx(
         [law.fit.aicc(), law.fit.bic()], rel=1e-5
     )

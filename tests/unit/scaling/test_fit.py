@@ -9,6 +9,7 @@ from chemscale.scaling.fitting.newton import evaluate, minimise
 from chemscale.scaling.fitting.objectives import OBJECTIVES, Objective
 from chemscale.scaling.fitting.starts import random_starts
 from chemscale.scaling.forms.laws import FORMS
+from chemscale.scaling.inference.bootstrap import bootstrap
 
 GRID = [values.ravel() for values in np.meshgrid(np.logspace(0, 2, 5), np.logspace(0, 3, 6))]
 
@@ -195,13 +196,12 @@ X = np.array([1e2, 1e3, 1e4, 1e5])
 @pytest.mark.parametrize(
     ("form", "x", "loss", "message"),
     [
-        ("power", X, [3, 2, -1, 0.5], "loss must be positive numbers.*row 2: -1"),
-        ("power", X, [3, np.nan, 1, 0.5], "loss must be positive numbers.*row 1: nan"),
-        ("power", X, [3, 2, np.inf, 0.5], "row 2: inf"),
-        ("power", [1e2, 0, 1e4, 1e5], [3, 2, 1, 0.5], "x must be positive numbers.*row 1: 0"),
+        ("power", X, [3, 2, -1, 0.5], r"loss: must be positive numbers.*row 3 \(-1\);"),
+        ("power", X, [3, np.nan, 1, 0.5], r"loss: must be positive numbers.*row 2 \(nan\)"),
+        ("power", X, [3, 2, np.inf, 0.5], r"row 3 \(inf\)"),
+        ("power", [1e2, 0, 1e4, 1e5], [3, 2, 1, 0.5], r"x: must be positive numbers.*row 2 \(0\)"),
         ("power", [1e2, 1e2, 1e3, 1e3], [3, 3.1, 2, 2.1], "x has 2 distinct values"),
         ("power", [1e2, 1e2, 1e2, 1e2], [3, 3.1, 2, 2.1], "x has 1 distinct values"),
-        ("power", X[[0, 1, 2, 1]], [3, 2, 1, 2], "row 3 repeats row 1"),
         ("power", X, [3, 2, 1], "x has 4 values, loss has 3"),
         ("joint", {"N": X, "D": X[::-1]}, [3, 2, 1, 0.5], "4 distinct points cannot determine the 5 parameters"),
         ("joint", {"N": X}, [3, 2, 1, 0.5], "joint needs N and D; D is missing"),
@@ -223,8 +223,19 @@ def test_repeats_need_runs_that_repeat_and_objectives_exist():
         fit_law("power", X, np.array([3, 2, 1, 0.5]), objective="hubris")
     with pytest.raises(ChemscaleError, match="the objective lad has no δ"):
         fit_law("power", X, np.array([3, 2, 1, 0.5]), objective="lad", delta=0.1)
-    with pytest.raises(ChemscaleError, match=r"weights must be positive numbers.*row 1: 0"):
-        fit_law("power", X, np.array([3, 2, 1, 0.5]), weights=np.array([1, 0, 1, 1]))
+    for weights in ([1, -1, 1, 1], [1, np.nan, 1, 1], [0, 0, 0, 0]):
+        with pytest.raises(ChemscaleError, match="weights: must be numbers of at least 0, and not all 0"):
+            fit_law("power", X, np.array([3, 2, 1, 0.5]), weights=np.array(weights))
+
+
+def test_a_point_of_weight_zero_does_not_count():
+    loss = np.array([3, 2, 1, 0.5])
+    wrong = fit_law("power", [*X, 3e5], [*loss, 7.0], weights=np.array([1, 1, 1, 1, 0]))
+    right = fit_law("power", X, loss)
+    assert wrong.parameters == pytest.approx(right.parameters, rel=1e-6)
+    assert bootstrap(wrong, 50).interval("exponent", 0.9) == pytest.approx(
+        bootstrap(right, 50).interval("exponent", 0.9), rel=0.5
+    )
 
 
 def test_a_delta_that_is_not_positive_is_refused():

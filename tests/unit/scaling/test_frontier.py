@@ -138,7 +138,7 @@ def test_a_cost_law_is_found_with_its_residual():
     [
         (N, 20 * N, N, "one line"),
         (N, D, D / N, "must rise"),
-        (N, D, np.where(N[3] == N, np.nan, N), "compute.*row 3"),
+        (N, D, np.where(N[3] == N, np.nan, N), "compute.*row 4"),
     ],
 )
 def test_costs_that_cannot_be_told_are_refused(n, d, compute, said):

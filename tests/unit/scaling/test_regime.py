@@ -114,5 +114,5 @@ def test_the_longest_line_leaves_out_what_bends():
 
 
 def test_a_bad_table_is_refused():
-    with pytest.raises(ChemscaleError, match="loss must be positive"):
+    with pytest.raises(ChemscaleError, match="loss: must be positive"):
         regime(SINGLE, -np.ones(5))

@@ -135,7 +135,7 @@ def test_windows_of_many_values_are_grouped():
     [
         ({"forms": ()}, "same variables"),
         ({"forms": ("power", "joint")}, "same variables"),
-        ({"loss": -np.ones(8)}, "loss must be positive"),
+        ({"loss": -np.ones(8)}, "loss: must be positive"),
         ({"compute": np.ones(3)}, "compute has 3 values, loss has 8"),
     ],
 )

@@ -7,11 +7,14 @@ from chemscale.analysis.families import compare_families
 from chemscale.analysis.runs_table import select_runs
 from chemscale.analysis.surfaces import fit_surface
 from chemscale.arms import ARMS, PARAMETERS, PARAMETERS_LABEL
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS
 
 MIN_SIZES = 3  # of a curve along parameters
 
 
-def fit_runs(table: pd.DataFrame, arm: str, confidence: float = 0.9, draws: int = 500, seed: int = 0) -> dict:
+def fit_runs(
+    table: pd.DataFrame, arm: str, confidence: float = DEFAULT_CONFIDENCE, draws: int = DEFAULT_DRAWS, seed: int = 0
+) -> dict:
     """Make every fit of an arm from its runs table; return content for JSON.
 
     Curves run along data at each model size, and along parameters at each data size with three sizes or more. Each is

@@ -11,6 +11,7 @@ from typer.models import OptionInfo
 from chemscale.cli.app import OutJson, Seed, command
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_table, require_header, write_json
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS, require_level
 
 LOG = logging.getLogger(__name__)
 
@@ -63,12 +64,14 @@ def fit(
     weights: Weights = None,
     objective: ObjectiveName = "huber",
     delta: Delta = None,
-    confidence: Confidence = 0.9,
-    draws: Draws = 500,
+    confidence: Confidence = DEFAULT_CONFIDENCE,
+    draws: Draws = DEFAULT_DRAWS,
     seed: Seed = 0,
     at: At = None,
     budget: Budget = None,
     cost: CostColumn = None,
+    where: Annotated[str | None, Option(help="Condition on rows, such as \"data == 'c4'\".")] = None,
+    drop_missing: Annotated[bool, Option("--drop-missing", help="Leave out rows that lack a value.")] = False,
     compare: Annotated[bool, Option("--compare", help="Compare all forms for these columns instead.")] = False,
 ) -> None:
     """Fit scaling laws: all laws of one arm of a study, or one law to any table."""
@@ -77,6 +80,7 @@ def fit(
     columns = params, data, compute, distinct
     require_header(table, [loss, *columns, group, weights, cost])
     _require_forms([form])
+    require_level(confidence, draws)
     if arm:
         from chemscale.analysis.fits import fit_runs
 
@@ -91,7 +95,8 @@ def fit(
 
         points = [parse_point(point) for point in at or []]
         frame = read_table(table)
-        law = fit(frame, loss, *columns, group, weights, form, objective, delta, confidence, draws, seed)
+        options = (confidence, draws, seed, where, drop_missing)
+        law = fit(frame, loss, params, data, compute, distinct, group, weights, form, objective, delta, *options)
         content = law.to_dict()
         content["predictions"] = predictions(law, points)
         of_runs = cost_of_table(frame, law.fit.x, cost)
@@ -135,8 +140,8 @@ def check(
     weights: Weights = None,
     objective: ObjectiveName = "huber",
     delta: Delta = None,
-    confidence: Confidence = 0.9,
-    draws: Draws = 500,
+    confidence: Confidence = DEFAULT_CONFIDENCE,
+    draws: Draws = DEFAULT_DRAWS,
     seed: Seed = 0,
 ) -> None:
     """Check a law against its table: forecasts of held-out runs, power law or not, and analysis choices."""
@@ -159,7 +164,7 @@ def isoflop(
     compute: Annotated[str, _column("compute; runs within 25 % form a group")],
     out: OutJson,
     spline: Annotated[Literal["akima", "cubic"], Option(help="Spline through the losses of a group.")] = "akima",
-    confidence: Confidence = 0.9,
+    confidence: Confidence = DEFAULT_CONFIDENCE,
 ) -> None:
     """Find the best model size of each compute budget among the runs themselves (IsoFLOP)."""
     require_header(table, [loss, params, compute])
@@ -194,8 +199,8 @@ def plan(
     weights: Weights = None,
     objective: ObjectiveName = "huber",
     delta: Delta = None,
-    confidence: Confidence = 0.9,
-    draws: Draws = 500,
+    confidence: Confidence = DEFAULT_CONFIDENCE,
+    draws: Draws = DEFAULT_DRAWS,
     seed: Seed = 0,
 ) -> None:
     """Choose the next runs for a budget: those that narrow an interval most, or lower the loss most."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, WrapValidator, model_serializer
 
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS
 from chemscale.typed import AsWritten, Count, Keys, Name, NonNegative, Positive, Share, key, wrong
 
 # NFF, the code of Frey et al., halves the rate after 30 epochs of 100 without a better validation loss. Here a cell has
@@ -231,8 +232,10 @@ ARM_MODELS: dict[str, type[LanguageArm] | type[PotentialArm]] = {"language": Lan
 class Scaling(Keys):
     """How laws are fitted."""
 
-    confidence: Annotated[float, Field(gt=0, lt=1), AsWritten] = key("confidence level of every interval", 0.9)
-    draws: Annotated[int, Field(ge=100)] = key("bootstrap draws per interval", 500)
+    confidence: Annotated[float, Field(gt=0, lt=1), AsWritten] = key(
+        "confidence level of every interval", DEFAULT_CONFIDENCE
+    )
+    draws: Annotated[int, Field(ge=100)] = key("bootstrap draws per interval", DEFAULT_DRAWS)
     seed: Annotated[int, Field(ge=0)] = key("seed of the bootstrap", 0)
 
 

@@ -162,7 +162,7 @@ def _parquet(file: IO[bytes], layout: Layout) -> Iterator[Line]:
     names = [layout.names[place] for place in places]
     number = count(1)
     for batch in pq.ParquetFile(file).iter_batches(PARQUET_ROWS, columns=names):
-        columns = [[_as_text(value) for value in batch.column(name).to_pylist()] for name in names]
+        columns = [_as_texts(batch.column(name)) for name in names]
         for smiles, *split in zip(*columns, strict=True):
             n = next(number)
             yield Line(n, smiles, str(n), *split)
@@ -170,16 +170,22 @@ def _parquet(file: IO[bytes], layout: Layout) -> Iterator[Line]:
 
 def _sdf(path: Path, text: TextIO, layout: Layout) -> Iterator[Line]:
     record: list[str] = []
-    number = 1
-    for line in text:
+    number, ends = 1, 0
+    for place, line in enumerate(text, 1):
         if not line.startswith("$$$$"):
             record.append(line)
+            ends += line.startswith("M  END")
+            if ends > 1:
+                raise ChemscaleError(
+                    f"{path}: line {place:,}: record {number:,} holds a second molecule; a line $$$$ is missing or "
+                    "damaged before it: correct the file"
+                )
             if len(record) > MAX_RECORD_LINES:
                 most = f"more than {MAX_RECORD_LINES:,} lines"
                 raise ChemscaleError(f"{path}: record {number:,} has {most}; each record of an SDF ends with $$$$")
             continue
         yield Line(number, "".join(record), _title(record) or str(number))
-        record, number = [], number + 1
+        record, number, ends = [], number + 1, 0
     if "".join(record).strip():  # the last record may lack its end
         yield Line(number, "".join(record), _title(record) or str(number))
 
@@ -192,8 +198,14 @@ def _peek_parquet(file: IO[bytes]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the first rows."""
     parquet = pq.ParquetFile(file)
     batch = next(parquet.iter_batches(PEEKED_RECORDS), None)
-    columns = [] if batch is None else [[_as_text(value) for value in column.to_pylist()] for column in batch.columns]
+    columns = [] if batch is None else [_as_texts(column) for column in batch.columns]
     return parquet.schema_arrow.names, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _as_texts(column: pa.Array) -> list[str]:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())  # a file may hold bytes that are no UTF-8
+    return [_as_text(value) for value in column.to_pylist()]
 
 
 def _as_text(value: object) -> str:

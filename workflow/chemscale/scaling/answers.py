@@ -28,7 +28,7 @@ def allocation(law: ScalingLaw, budgets: Iterable[float], cost: Cost = SIX_N_D, 
     `cost` is the cost of a run; `distinct` is the number of distinct examples of a law with repeats. Raises
     ChemscaleError for a law that is not one of N and D.
     """
-    return optima(law.by_group or law.boot, cost, np.array(list(budgets)), law.confidence, distinct=distinct)
+    return optima(law.boot, cost, np.array(list(budgets)), law.confidence, distinct=distinct)
 
 
 def answers_text(confidence: float, predicted: list[dict], allocated: dict | None) -> str:

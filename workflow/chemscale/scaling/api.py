@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from chemscale.files import write_json
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS, require_level
 from chemscale.scaling.fitting.fit import Fit, fit_law
-from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
-from chemscale.scaling.inference.identifiability import Identification, identify, wider_interval
+from chemscale.scaling.inference.bootstrap import Bootstrap, wider_bootstrap
+from chemscale.scaling.inference.identifiability import Identification, identify
 from chemscale.scaling.summary import line, summarise
 from chemscale.scaling.table import default_form, read_points
 
@@ -23,8 +24,8 @@ class ScalingLaw:
     """A fitted law with its intervals, and with the parameters that its table does not determine."""
 
     fit: Fit
-    boot: Bootstrap
-    by_group: Bootstrap | None  # draws of whole groups of rows, if the table names groups
+    boot: Bootstrap  # the draws that every interval comes from
+    narrower: Bootstrap | None  # those of the second way to draw, if there is one (see `wider_bootstrap`)
     identification: Identification
     confidence: float
     columns: dict[str, str]  # names of columns, by "loss" and the variables of the law
@@ -35,8 +36,8 @@ class ScalingLaw:
         return self.fit.parameters
 
     def interval(self, name: str) -> tuple[float, float]:
-        """Return the interval of one parameter, or of `a`: the wider one of those by row and by group."""
-        return wider_interval(name, self.boot, self.by_group, self.confidence)
+        """Return the interval of one parameter, or of `a`."""
+        return self.boot.interval(name, self.confidence)
 
     def predict(self, runs: int | None = None, **x: np.ndarray | float) -> pd.DataFrame:
         """Return the loss with its interval at `x`, one array per variable (N=…, D=…).
@@ -50,7 +51,7 @@ class ScalingLaw:
     def to_dict(self) -> dict:
         """Return the content of the JSON file of this fit."""
         return {"columns": self.columns} | summarise(
-            self.fit, self.boot, self.by_group, self.identification, self.confidence
+            self.fit, self.boot, self.narrower, self.identification, self.confidence
         )
 
     def save(self, path: str | Path) -> None:
@@ -99,23 +100,28 @@ def fit(
     form: str | None = None,
     objective: str = "huber",
     delta: float | None = None,
-    confidence: float = 0.9,
-    draws: int = 500,
+    confidence: float = DEFAULT_CONFIDENCE,
+    draws: int = DEFAULT_DRAWS,
     seed: int = 0,
+    where: str | None = None,
+    drop_missing: bool = False,
 ) -> ScalingLaw:
     """Fit a law to a table, given the names of its columns.
 
-    One of `params`, `data` and `compute` gives a curve, `params` with `data` a surface, with `distinct` (distinct
-    examples among those seen) one with repeats. `form` is one of laws.FORMS; the default is power_floor for a curve,
-    and joint or repeated for a surface. With `group`, whole groups of rows (runs with several checkpoints, sizes,
-    seeds) are drawn as well as rows, and the wider interval counts. `objective`, `delta` and the column `weights` are
-    those of `fit_law`; `confidence` is the coverage of the intervals, from `draws` draws with the random `seed`.
+    One of `params`, `data` and `compute` gives a curve, two of them a surface (C = 6 N D gives the third), `params` and
+    `data` with `distinct` (distinct examples among those seen) one with repeats. `form` is one of laws.FORMS; the
+    default is power_floor for a curve, and joint or repeated for a surface. `where` and `drop_missing` choose rows as
+    in `read_points`.
+    Tables are drawn by row, and in a second way where `group` names rows that belong together (runs with several
+    checkpoints, sizes, seeds) or where there are rows enough; the wider draws count. `objective`, `delta` and the
+    column `weights` are those of `fit_law`; `confidence` is the coverage of the intervals, from `draws` draws with the
+    random `seed`.
     Raises ChemscaleError for wrong columns, values or names, and NotFittable for a table that cannot support the law.
     """
     form = form or default_form(params, data, compute, distinct)
-    points = read_points(table, form, loss, params, data, compute, distinct, group, weights)
+    require_level(confidence, draws)
+    points = read_points(table, form, loss, params, data, compute, distinct, group, weights, where, drop_missing)
     fitted = fit_law(form, points.x, points.loss, delta, objective, points.weights)
-    by_row = bootstrap(fitted, draws, seed)
-    by_group = bootstrap(fitted, draws, seed, points.groups) if points.groups is not None else None
-    identification = identify(fitted, by_row, by_group, confidence)
-    return ScalingLaw(fitted, by_row, by_group, identification, confidence, points.columns)
+    boot, narrower = wider_bootstrap(fitted, draws, seed, points.groups)
+    identification = identify(fitted, boot, narrower, confidence)
+    return ScalingLaw(fitted, boot, narrower, identification, confidence, points.columns)

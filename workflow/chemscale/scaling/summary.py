@@ -4,8 +4,8 @@ import numpy as np
 
 from chemscale.files import finite
 from chemscale.scaling.fitting.fit import Fit
-from chemscale.scaling.inference.bootstrap import Bootstrap
-from chemscale.scaling.inference.identifiability import Identification, wider_interval
+from chemscale.scaling.inference.bootstrap import Bootstrap, width_ratios
+from chemscale.scaling.inference.identifiability import Identification
 
 LINE_POINTS = 40
 
@@ -13,38 +13,35 @@ LINE_POINTS = 40
 def summarise(
     fit: Fit,
     boot: Bootstrap,
-    by_group: Bootstrap | None,
+    narrower: Bootstrap | None,
     identification: Identification,
     confidence: float,
 ) -> dict:
     """Return parameters, intervals, identifiability, diagnostics, and for a curve its line with a band.
 
-    `intervals` are the wider ones of those by row and by group; the ratio of their widths is given as well.
+    All intervals come from the draws `boot`; `second_bootstrap` says how those of the `narrower` draws compare.
     """
     names = fit.form.quantities
     content = fit.to_dict() | {
-        "intervals": {name: list(wider_interval(name, boot, by_group, confidence)) for name in names},
+        "intervals": {name: list(boot.interval(name, confidence)) for name in names},
         "aicc": finite(fit.aicc()),
         "bic": finite(fit.bic()),
+        "criteria": {"objective": fit.objective.kind, "delta": finite(fit.delta)},
+        "confidence": confidence,
         "bootstrap": {"method": boot.method, "draws": len(boot.theta), "redrawn": boot.redrawn},
         **identification.to_dict(),
     }
-    if by_group:
-        ratios = {name: _ratio(by_group.interval(name, confidence), boot.interval(name, confidence)) for name in names}
-        content["by_group"] = {
-            "method": by_group.method,
-            "redrawn": by_group.redrawn,
-            "width_over_that_by_row": ratios,
+    if narrower:
+        content["second_bootstrap"] = {
+            "method": narrower.method,
+            "redrawn": narrower.redrawn,
+            "width_over_quoted": width_ratios(narrower, boot, confidence),
         }
     if "a" in names:
         content["a"] = float(fit.quantity("a", fit.theta))
     if len(fit.x) == 1:
         content["line"] = line(fit, boot, confidence)
     return content
-
-
-def _ratio(wide: tuple[float, float], narrow: tuple[float, float]) -> float | None:
-    return float(np.ptp(wide) / np.ptp(narrow)) if np.ptp(narrow) > 0 else None
 
 
 def line(fit: Fit, boot: Bootstrap, confidence: float) -> dict:

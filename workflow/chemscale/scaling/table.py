@@ -1,5 +1,6 @@
 """Read the points of a law from a table, given the names of its columns, and points to predict from text."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from chemscale.errors import ChemscaleError
-from chemscale.scaling.fitting.validation import numbers, require_columns
+from chemscale.scaling.fitting.validation import numbers, places, require_columns
 from chemscale.scaling.forms.laws import named_form
 from chemscale.scaling.forms.terms import Variables
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,15 @@ def read_points(
     distinct: str | None = None,
     group: str | None = None,
     weights: str | None = None,
+    where: str | None = None,
+    drop_missing: bool = False,
 ) -> Points:
     """Return the points of `table` for a form, given the names of its columns.
 
-    Raises ChemscaleError for missing or wrong columns and for values that are not numbers.
+    A form of N and D takes two of params, data and compute; C = 6 N D gives the third. `where` is a condition on rows
+    (`DataFrame.query`). With `drop_missing` rows without a number in a column of the law are left out.
+    Raises ChemscaleError for missing or wrong columns, for values that are not positive numbers, and for rows that
+    repeat another in all columns, as when a file was appended to itself: seeds differ in their loss, or in a column.
     """
     given = {"params": params, "data": data, "compute": compute}
     named = {option: column for option, column in given.items() if column}
@@ -51,25 +59,84 @@ def read_points(
     if variables == ("x",):
         if len(named) != 1:
             raise ChemscaleError(
-                f"form {form} takes exactly one of params, data and compute; {', '.join(named) or 'none'} given"
+                f"form = {form!r}: takes exactly one of params, data and compute; {', '.join(named) or 'none'} given"
             )
-        columns = dict.fromkeys("x", *named.values())
-    else:
-        options = {"N": params, "D": data, "U": distinct}
-        columns = {name: column for name in variables if (column := options[name])}
-        if len(columns) < len(variables) or compute:
-            needed = " and ".join(("params", "data", "distinct")[: len(variables)])
-            raise ChemscaleError(f"form {form} takes {needed}, but not compute")
-    require_columns(table, [loss, *columns.values(), *filter(None, (group, weights))], "this fit")
+    elif len(named) != 2 or (distinct is not None) != ("U" in variables) or ("U" in variables and compute):
+        needed = "params, data and distinct" if "U" in variables else "two of params, data and compute"
+        raise ChemscaleError(f"form = {form!r}: takes {needed}; {', '.join(named) or 'none'} given")
+    used = [loss, *named.values(), *filter(None, (distinct, weights))]
+    require_columns(table, [*used, *filter(None, (group,))], "this fit")
+    table = _chosen(table, where, used, drop_missing)
     if group and table[group].isna().any():
-        raise ChemscaleError(f"column {group} is empty in some rows; name a group in every row")
+        empty = places(np.flatnonzero(table[group].isna()), table)
+        raise ChemscaleError(f"{group}: empty in {empty}; name a group in every row")
+    repeated = np.flatnonzero(table.duplicated())
+    if len(repeated):
+        raise ChemscaleError(
+            f"{places(repeated, table)}: equal to an earlier row in all columns; remove them, or add a column that "
+            "tells repeated runs apart, such as seed"
+        )
+    values = {name: _positive(table, name) for name in (loss, *named.values(), *filter(None, (distinct,)))}
+    if variables == ("x",):
+        (column,) = named.values()
+        x, columns = {"x": values[column]}, {"x": column}
+    else:
+        x, columns = _sizes(params, data, compute, values)
+        if distinct:
+            x, columns = x | {"U": values[distinct]}, columns | {"U": distinct}
     return Points(
-        {name: numbers(table, column) for name, column in columns.items()},
-        numbers(table, loss),
+        x,
+        values[loss],
         numbers(table, weights) if weights else None,
         table[group].astype(str).to_numpy() if group else None,
         {"loss": loss} | columns,
     )
+
+
+def _chosen(table: pd.DataFrame, where: str | None, used: list[str], drop_missing: bool) -> pd.DataFrame:
+    """Return the rows that `where` holds for, without those that lack a value if they are to be dropped."""
+    if where:
+        try:
+            table = table.query(where)
+        except Exception as error:  # of pandas or Python, whatever the condition says
+            raise ChemscaleError(
+                f"where = {where!r}: no condition on rows ({error}); write e.g. data == 'c4'"
+            ) from None
+        if table.empty:
+            raise ChemscaleError(f"where = {where!r}: holds for no row; check the names and values")
+    missing = table[used].isna().any(axis=1)
+    if missing.any() and drop_missing:
+        LOG.info(f"{missing.sum():,} of {len(table):,} rows lack a value and are left out")
+        return table[~missing]
+    if missing.any():
+        lacking = {name: np.flatnonzero(table[name].isna()) for name in used}
+        shown = "; ".join(f"{name} in {places(rows, table)}" for name, rows in lacking.items() if len(rows))
+        raise ChemscaleError(f"missing values: {shown}; fill them in, or leave such rows out with drop_missing")
+    return table
+
+
+def _positive(table: pd.DataFrame, column: str) -> np.ndarray:
+    values = numbers(table, column)
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        raise ChemscaleError(
+            f"{column}: must be positive numbers, since laws are fitted to logarithms, but is not in "
+            f"{places(bad, table, values)}; correct these rows, or leave them out"
+        )
+    return values
+
+
+def _sizes(
+    params: str | None, data: str | None, compute: str | None, values: dict[str, np.ndarray]
+) -> tuple[Variables, dict[str, str]]:
+    """Return N and D and where they come from; one of them may follow from C = 6 N D (Kaplan et al. 2020)."""
+    if params and data:
+        return {"N": values[params], "D": values[data]}, {"N": params, "D": data}
+    if params and compute:
+        x = {"N": values[params], "D": values[compute] / (6 * values[params])}
+        return x, {"N": params, "D": f"{compute} / (6 {params})"}
+    assert data and compute
+    return {"N": values[compute] / (6 * values[data]), "D": values[data]}, {"N": f"{compute} / (6 {data})", "D": data}
 
 
 def parse_point(text: str) -> dict[str, float]:

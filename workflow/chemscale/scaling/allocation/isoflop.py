@@ -5,6 +5,7 @@ from scipy import stats
 from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.fitting.validation import require_positive
 from chemscale.scaling.inference.bootstrap import bootstrap
@@ -17,7 +18,7 @@ SPLINES = {"akima": Akima1DInterpolator, "cubic": CubicSpline}
 
 
 def isoflop(
-    n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = "akima", confidence: float = 0.9
+    n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str = "akima", confidence: float = DEFAULT_CONFIDENCE
 ) -> dict:
     """Return the minima of groups of runs of equal cost and the exponent of the optimal N in compute, for JSON.
 
@@ -82,7 +83,12 @@ def _minimum(n: np.ndarray, compute: np.ndarray, loss: np.ndarray, spline: str) 
 
 
 def lower_envelope(
-    compute: np.ndarray, loss: np.ndarray, form: str = "power", confidence: float = 0.9, draws: int = 500, seed: int = 0
+    compute: np.ndarray,
+    loss: np.ndarray,
+    form: str = "power",
+    confidence: float = DEFAULT_CONFIDENCE,
+    draws: int = DEFAULT_DRAWS,
+    seed: int = 0,
 ) -> dict:
     """Return the runs that no cheaper or equally cheap run beats, and a law of their loss in compute, for JSON.
 

@@ -95,7 +95,7 @@ def plan_table(
     law = fit(table, **{"form": "joint"} | {name: value for name, value in options.items() if value is not None})
     x = law.fit.x
     of_runs = cost_of_table(table, x, cost)
-    draws = law.by_group or law.boot
+    draws = law.boot
     cells = candidate_grid(x["N"], x["D"])
     return plan(draws, cells, of_runs, budget, goal, of, law.confidence, max_repeats, max_runs)
 

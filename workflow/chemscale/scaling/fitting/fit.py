@@ -166,9 +166,10 @@ def huber_from_residuals(
     Begins at the least squares fit `theta` (1, parameters), which outliers have pulled towards them.
     """
     left = max(1, log_y.size - theta.shape[1])
+    root = np.sqrt(weights / weights.mean())[None]
     delta = np.inf
     for _ in range(DELTA_PASSES):
-        residual = law.log_loss(theta) - log_y
+        residual = root * (law.log_loss(theta) - log_y)
         spread = 1.4826 * np.median(np.abs(residual)) * np.sqrt(log_y.size / left)
         delta = float(min(delta, max(DELTA_FACTOR * spread, MIN_DELTA)))
         theta, _ = minimise(law, log_y, theta, *limits, Objective("huber", delta), weights[None], smooth=False)

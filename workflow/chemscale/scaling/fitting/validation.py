@@ -1,7 +1,7 @@
 """Check a table before and after a law is fitted to it, and refuse it with the reason."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ UNIT_FACTORS = {
     627.509: "hartree against kcal/mol",
 }
 UNIT_TOLERANCE = 0.25  # of a log residual to the log of a unit factor
-MAX_ROWS_NAMED = 5  # in one message
+MAX_ROWS_NAMED = 20  # in one message
 
 
 def require_columns(table: "pd.DataFrame", columns: list[str], purpose: str) -> None:
@@ -35,22 +35,43 @@ def require_columns(table: "pd.DataFrame", columns: list[str], purpose: str) -> 
 
 
 def numbers(table: "pd.DataFrame", column: str) -> np.ndarray:
-    """Return a column as floats, (rows,); raise ChemscaleError with row and value if an entry is not a number."""
+    """Return a column as floats, (rows,); raise ChemscaleError with all places and values that are not numbers."""
     import pandas as pd
 
     values = pd.to_numeric(table[column], errors="coerce")
     if len(bad := np.flatnonzero((values.isna() & table[column].notna()).to_numpy())):
-        raise ChemscaleError(f"column {column}, row {bad[0]}: {table[column].iloc[bad[0]]!r} is not a number")
+        raise ChemscaleError(
+            f"{column}: not a number in {places(bad, table, table[column])}; correct these rows, or leave them out"
+        )
     return values.to_numpy(dtype=float)
 
 
 def require_positive(columns: Mapping[str, np.ndarray], reason: str = "laws are fitted to logarithms") -> None:
-    """Raise ChemscaleError if values are not positive and finite, naming column and rows (counted from 0)."""
+    """Raise ChemscaleError if values are not positive and finite, naming column and rows."""
     for name, values in columns.items():
         values = np.atleast_1d(np.asarray(values, dtype=float))
         if len(bad := np.flatnonzero(~(np.isfinite(values) & (values > 0)))):
-            shown = ", ".join(f"row {row}: {values[row]:g}" for row in bad[:MAX_ROWS_NAMED])
-            raise ChemscaleError(f"{name} must be positive numbers, since {reason}; {shown}")
+            raise ChemscaleError(
+                f"{name}: must be positive numbers, since {reason}, but is not in {places(bad, None, values)}; "
+                "correct these rows, or leave them out"
+            )
+
+
+def places(rows: np.ndarray, table: "pd.DataFrame | None" = None, values: Any = None) -> str:
+    """Return rows (counted from 0 in `rows`) for a message, with their `values`: "row 3 (nan), row 8 (-1)".
+
+    Rows are counted from 1; those of a `table` that came from a text file are named by their line in it.
+    """
+    first = None if table is None else table.attrs.get("first_line")
+    if table is None or first is None:
+        names = [f"row {row + 1}" for row in rows]
+    else:
+        names = [f"line {row + first}" for row in table.index[rows]]
+    if values is not None:
+        held = [f"{value:g}" if isinstance(value, float) else repr(value) for value in np.asarray(values)[rows]]
+        names = [f"{name} ({value})" for name, value in zip(names, held, strict=True)]
+    more = f" and {len(names) - MAX_ROWS_NAMED:,} more" if len(names) > MAX_ROWS_NAMED else ""
+    return ", ".join(names[:MAX_ROWS_NAMED]) + more
 
 
 def as_variables(form: Form, x: Points) -> Variables:
@@ -69,7 +90,7 @@ def as_variables(form: Form, x: Points) -> Variables:
 
 
 def check_table(form: Form, x: Variables, loss: np.ndarray, weights: np.ndarray) -> None:
-    """Check that a law can be fitted to this table; rows are counted from 0.
+    """Check that a law can be fitted to this table.
 
     Raises ChemscaleError for values that are no losses, sizes or weights, and NotFittable for too few of them.
     """
@@ -77,12 +98,9 @@ def check_table(form: Form, x: Variables, loss: np.ndarray, weights: np.ndarray)
     for name, values in columns.items():
         if values.shape != loss.shape:
             raise ChemscaleError(f"{name} has {len(values)} values, loss has {len(loss)}; give one value per run")
-    require_positive(columns)
-    seen: dict[tuple, int] = {}
-    for row, key in enumerate(zip(*x.values(), loss, strict=True)):
-        if key in seen:
-            raise NotFittable(f"row {row} repeats row {seen[key]} (same x, same loss to the last digit); remove it")
-        seen[key] = row
+    require_positive({name: values for name, values in columns.items() if name != "weights"})
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise ChemscaleError("weights: must be numbers of at least 0, and not all 0; correct them")
     for name, values in x.items():
         if name != "U" and (distinct := len(np.unique(values))) < 3:
             raise NotFittable(f"{name} has {distinct} distinct values; a power law needs at least 3")
@@ -119,9 +137,8 @@ def check_residuals(residuals: np.ndarray) -> None:
     nearest = np.abs(away[:, None] - logs).argmin(axis=1)  # (points,)
     rows = np.flatnonzero(np.abs(away - logs[nearest]) < UNIT_TOLERANCE)
     if len(rows) and np.median(away) < UNIT_TOLERANCE:
-        shown = ", ".join(map(str, rows[:MAX_ROWS_NAMED]))
         factor = list(UNIT_FACTORS.values())[nearest[rows[0]]]
         raise NotFittable(
-            f"loss of row {shown} is {factor} away from the law of the other rows; are units mixed up? "
+            f"loss of {places(rows)} is {factor} away from the law of the other rows; are units mixed up? "
             "Fix these rows, or leave them out"
         )

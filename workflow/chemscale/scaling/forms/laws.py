@@ -153,15 +153,18 @@ FORMS = {
         ),
     )
 }
+# names of the literature: Hoffmann et al. 2022, eq. 10; Muennighoff et al. 2023, eq. 5
+ALIASES = {"chinchilla": "joint", "hoffmann": "joint", "muennighoff": "repeated"}
 CURVES = tuple(name for name, form in FORMS.items() if form.variables == ("x",))
 SURFACES = tuple(name for name in FORMS if name not in CURVES)
 
 
 def named_form(name: str) -> Form:
     """Return the form called `name`; raise ChemscaleError with the known names if there is none."""
-    if name not in FORMS:
+    known = ALIASES.get(name.lower(), name)
+    if known not in FORMS:
         raise ChemscaleError(f"form = {name!r}: unknown scaling law; choose one of {', '.join(FORMS)}")
-    return FORMS[name]
+    return FORMS[known]
 
 
 @dataclass(frozen=True)

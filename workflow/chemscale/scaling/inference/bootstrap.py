@@ -2,11 +2,11 @@
 
 Three ways to draw:
 
-* **residual** (without groups; for a designed grid of few sizes, where resampling runs would often leave two sizes):
-  log losses are drawn as law + noise. The noise is the residuals of the law, resampled, at a level that is itself drawn
-  from its sampling distribution, σ*² = Σ r² / χ²_ν with ν = runs − parameters. That widens the intervals of five points
-  as Student's t does, where a plain residual bootstrap is too narrow. It assumes that the form is right, and that the
-  noise of log loss is independent between runs and equal at all sizes.
+* **residual** (for a designed grid of few sizes, where resampling runs would often leave two sizes): log losses are
+  drawn as law + noise. The noise is the residuals of the law times √weight, resampled, over √weight again, at a level
+  that is itself drawn from its sampling distribution, σ*² = Σ w r² / χ²_ν with ν = runs − parameters. That widens the
+  intervals of five points as Student's t does, where a plain residual bootstrap is too narrow. It assumes that the form
+  is right, and that the noise of log loss is independent between runs, with a variance of 1 / weight.
 * **cases** (with twelve groups or more; large tables, checkpoints of the same run): whole groups are drawn with
   replacement, which assumes nothing about the noise. A draw that cannot be fitted (fewer than 3 values of a variable,
   fewer distinct points than parameters) is drawn again and counted in `redrawn`.
@@ -14,7 +14,10 @@ Three ways to draw:
   mean 0 and variance 1 (six points; Webb 2023, Can. J. Econ. 56, 839), and scaled as above. Residuals that groups share
   stay together, and all sizes stay in the table.
 
-Measured coverage of the 90 % intervals, 84 to 94 %: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower
+`wider_bootstrap` draws in two ways where there are groups, or rows enough to be groups of their own, and keeps the one
+with the wider intervals: all that is quoted comes from its draws.
+
+Measured coverage of the 90 % intervals: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower
 where the form is wrong: a power law through a curve with a floor gives a narrow interval around a wrong exponent.
 """
 
@@ -26,6 +29,7 @@ import numpy as np
 
 from chemscale.errors import NotFittable
 from chemscale.progress import progress
+from chemscale.scaling.defaults import DEFAULT_DRAWS
 from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.starts import project, random_starts
@@ -37,6 +41,9 @@ DRAWS_AT_ONCE = 100
 MIN_DRAWS_FOR_PROGRESS = 1000
 MIN_GROUPS = 5  # with three, a parameter that only differs between groups gets a narrow interval that is wrong
 MIN_GROUPS_FOR_CASES = 12  # with fewer, draws of whole groups leave too few sizes
+ROWS_PER_PARAMETER_FOR_CASES = 6  # from here on rows are drawn as cases too: their noise may differ between sizes
+NO_FLOOR = 0.1  # share of the noise of the smallest loss below which a floor counts as none
+SMOOTH_BELOW = 1e-4  # Huber's δ below which a draw is reached through smoother ones: Newton finds no curvature there
 WEBB_WEIGHTS = np.sqrt([0.5, 1.0, 1.5])
 
 
@@ -52,8 +59,14 @@ class Bootstrap:
     redrawn: int = 0
 
     def draws_of(self, name: str) -> np.ndarray:
-        """Return the draws of one parameter of the formula, or of `a`: (draws,)."""
-        return self.fit.quantity(name, self.theta)
+        """Return the draws of one parameter of the formula, or of `a`: (draws,).
+
+        A floor is 0 where it is too small to show beside the noise: its logarithm is what is fitted, and has no end.
+        """
+        draws = self.fit.quantity(name, self.theta)
+        if self.fit.form.kinds.get(name) == "floor":
+            return np.where(draws < NO_FLOOR * self.fit.log_rmse * self.fit.loss.min(), 0.0, draws)
+        return draws
 
     def interval(self, name: str, confidence: float) -> tuple[float, float]:
         """Return the interval of one parameter, or of `a`."""
@@ -65,8 +78,7 @@ class Bootstrap:
         losses = self.fit.predict_many(x, self.theta)  # (draws, points)
         if runs:
             rng = np.random.default_rng([self.seed, 1])
-            residuals = _centred(self.fit)
-            noise = rng.choice(residuals, (*losses.shape, runs)) * self.noise[:, None, None]
+            noise = rng.choice(_standardised(self.fit), (*losses.shape, runs)) * self.noise[:, None, None]
             losses = losses * np.exp(noise).mean(axis=2)
         low, high = quantile_interval(losses, confidence)
         return low, high
@@ -78,9 +90,20 @@ def quantile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
     return np.quantile(draws, [tail, 1 - tail], axis=0)
 
 
+def _relative_weights(fit: Fit) -> np.ndarray:
+    """Return the weights of the points over their mean, (points,)."""
+    return fit.weights / fit.weights.mean()
+
+
 def _centred(fit: Fit) -> np.ndarray:
-    """Return observed over fitted log losses, less their mean: (points,)."""
-    return fit.residuals.mean() - fit.residuals
+    """Return observed over fitted log losses, less their weighted mean: (points,)."""
+    return np.average(fit.residuals, weights=fit.weights) - fit.residuals
+
+
+def _standardised(fit: Fit) -> np.ndarray:
+    """Return the centred residuals of a point of mean weight: those of all points with a weight, times √weight."""
+    weights = _relative_weights(fit)
+    return (_centred(fit) * np.sqrt(weights))[weights > 0]
 
 
 def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,7 +122,8 @@ def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Gene
             here = [values[first : first + DRAWS_AT_ONCE] for values in spread]
             count = len(here[0])
             start = np.tile(fit.theta, (count, 1))
-            refit = partial(minimise, weights=here[1], smooth=False, rough=True)
+            smooth = fit.objective.delta < SMOOTH_BELOW
+            refit = partial(minimise, weights=here[1], smooth=smooth, rough=True)
             theta, value = refit(law, here[0], start, low, high, fit.objective)
             # the form of one term is a line in logs, which has one optimum
             for _ in range(0 if fit.form.name == "power" else RANDOM_STARTS):
@@ -117,26 +141,28 @@ def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Gene
 def _degrees(fit: Fit) -> int:
     """Return the degrees of freedom that are left to the noise."""
     free = len(fit.theta) - len(fit.diagnostics["at_bounds"])
-    left = len(fit.loss) - free
+    runs = int(np.count_nonzero(fit.weights))
+    left = runs - free
     if left < 1:
         raise NotFittable(
-            f"{len(fit.loss)} runs cannot determine the {free} parameters of {fit.form.name} and the noise; "
+            f"{runs} runs cannot determine the {free} parameters of {fit.form.name} and the noise; "
             "add sizes or seeds, or fit a form with fewer parameters"
         )
     return left
 
 
-def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | None = None) -> Bootstrap:
+def bootstrap(fit: Fit, draws: int = DEFAULT_DRAWS, seed: int = 0, groups: np.ndarray | None = None) -> Bootstrap:
     """Draw tables like the one fitted, and fit each; `groups` (points,) names the rows that are drawn together.
 
     Raises NotFittable if the noise cannot be estimated, or if there are too few groups to draw from.
     """
     rng = np.random.default_rng([seed, 0])
     left = _degrees(fit)
-    n = len(fit.loss)
-    level = np.sqrt(n / rng.chisquare(left, draws))
+    weights, standardised = _relative_weights(fit), _standardised(fit)
+    level = np.sqrt(len(standardised) / rng.chisquare(left, draws))
     if groups is None:
-        noise = rng.choice(_centred(fit), (draws, n)) * level[:, None]
+        noise = rng.choice(standardised, (draws, len(fit.loss))) * level[:, None]
+        noise /= np.sqrt(np.where(weights > 0, weights, 1))
         theta = _refit(fit, np.log(fit.predict(fit.x)) + noise, fit.weights[None], rng)
         return Bootstrap(fit, "residual", theta, level, seed)
     names, index = np.unique(np.asarray(groups), return_inverse=True)
@@ -152,6 +178,37 @@ def bootstrap(fit: Fit, draws: int = 500, seed: int = 0, groups: np.ndarray | No
     weights, redrawn = _draw_groups(fit, index, draws, rng)
     theta = _refit(fit, np.log(fit.loss)[None], weights * fit.weights, rng)
     return Bootstrap(fit, "cases", theta, level, seed, redrawn)
+
+
+def wider_bootstrap(
+    fit: Fit, draws: int = DEFAULT_DRAWS, seed: int = 0, groups: np.ndarray | None = None
+) -> tuple[Bootstrap, Bootstrap | None]:
+    """Return the draws to quote, and the narrower ones if tables were drawn in a second way.
+
+    The first way is by row. The second is by `groups` (points,), or by rows as cases where there are enough of them.
+    The wider draws are those whose intervals of the parameters are wider on geometric average. Raises NotFittable as
+    `bootstrap` does.
+    """
+    by_row = bootstrap(fit, draws, seed)
+    if groups is not None:
+        second = bootstrap(fit, draws, seed, groups)
+    elif len(fit.loss) >= ROWS_PER_PARAMETER_FOR_CASES * len(fit.theta):
+        try:
+            second = bootstrap(fit, draws, seed, np.arange(len(fit.loss)))
+        except NotFittable:  # draws of rows leave too few sizes
+            return by_row, None
+    else:
+        return by_row, None
+    ratios = [ratio for ratio in width_ratios(second, by_row, 0.9).values() if ratio]
+    return (second, by_row) if np.log(ratios).mean() > 0 else (by_row, second)
+
+
+def width_ratios(one: Bootstrap, other: Bootstrap, confidence: float) -> dict[str, float | None]:
+    """Return the widths of the intervals of `one` over those of `other`, None where those have no width."""
+    widths = [
+        {name: np.ptp(draws.interval(name, confidence)) for name in draws.fit.form.quantities} for draws in (one, other)
+    ]
+    return {name: float(widths[0][name] / width) if width > 0 else None for name, width in widths[1].items()}
 
 
 def _draw_groups(fit: Fit, index: np.ndarray, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:

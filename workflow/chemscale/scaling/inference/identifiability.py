@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chemscale.scaling.fitting.fit import Fit
-from chemscale.scaling.inference.bootstrap import Bootstrap
+from chemscale.scaling.inference.bootstrap import Bootstrap, width_ratios
 from chemscale.scaling.inference.profile import allowed, profile_interval, profiled
 
 MIN_DECADES = 1.0  # of each variable; on less, an exponent is a local slope
@@ -37,17 +37,17 @@ class Identification:
         }
 
 
-def wider_interval(name: str, boot: Bootstrap, by_group: Bootstrap | None, confidence: float) -> tuple[float, float]:
-    """Return the wider one of the intervals by row and by group."""
-    intervals = [draws.interval(name, confidence) for draws in (boot, by_group) if draws]
-    return max(intervals, key=lambda ends: ends[1] - ends[0])
+def limits_of(fit: Fit, boot: Bootstrap, narrower: Bootstrap | None) -> dict[str, Limits]:
+    """Return the one-sided limits of every parameter that has a profile.
 
-
-def limits_of(fit: Fit) -> dict[str, Limits]:
-    """Return the one-sided limits of every parameter that has a profile."""
+    A profile counts rows. Where `boot` draws groups or cases, whose intervals are wider than those by row, its limits
+    are as much wider.
+    """
+    confidence = 2 * LIMIT_CONFIDENCE - 1
+    widths = {} if narrower is None or boot.method == "residual" else width_ratios(boot, narrower, confidence)
     limits: dict[str, Limits] = {}
     for name in profiled(fit):
-        low, high = profile_interval(fit, name, 2 * LIMIT_CONFIDENCE - 1)
+        low, high = profile_interval(fit, name, confidence, max(1.0, widths.get(name) or 1.0))
         lowest, highest = allowed(fit, name)
         limits[name] = (low if low > lowest else None, high if high < highest else None)
     return limits
@@ -62,8 +62,11 @@ def limits_text(name: str, ends: Limits) -> str:
     return f"{text} at {LIMIT_CONFIDENCE:.0%}"
 
 
-def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: float) -> Identification:
-    """Judge a fit by the spans and collinearity of its table, and the intervals and limits of its parameters."""
+def identify(fit: Fit, boot: Bootstrap, narrower: Bootstrap | None, confidence: float) -> Identification:
+    """Judge a fit by the spans and collinearity of its table, and the intervals and limits of its parameters.
+
+    `boot` and `narrower` are those of `wider_bootstrap`.
+    """
     decades, correlation = fit.diagnostics["decades"], fit.diagnostics["correlation"]
     unidentified: list[str] = []
     reasons: list[str] = []
@@ -81,11 +84,11 @@ def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: 
         unidentified += fit.form.parameters
         reasons.append(f"log N and log D correlate at {correlation:.2f}, so their exponents cannot be separated")
     for name in fit.form.exponents:
-        low, high = wider_interval(name, boot, by_group, confidence)
+        low, high = boot.interval(name, confidence)
         if high - low > MAX_RELATIVE_WIDTH * abs(fit.parameters[name]):
             unidentified.append(name)
             reasons.append(f"the {confidence:.0%} interval of {name}, {low:.2g} to {high:.2g}, is wider than its value")
-    limits = limits_of(fit)
+    limits = limits_of(fit, boot, narrower)
     if fit.form.floor and limits[fit.form.floor][0] is None:
         unidentified.append(fit.form.floor)
         reasons.append("a law without a floor fits as well")
@@ -98,7 +101,7 @@ def identify(fit: Fit, boot: Bootstrap, by_group: Bootstrap | None, confidence: 
     else:
         shown = []
         for name in fit.form.exponents:
-            low, high = wider_interval(name, boot, by_group, confidence)
+            low, high = boot.interval(name, confidence)
             shown.append(f"{name} {fit.parameters[name]:.3g} ({low:.3g} to {high:.3g})")
         statement = f"Identified: {', '.join(shown)} at {confidence:.0%}"
         statement += f", {limits_text('floor', limits[fit.form.floor])}." if fit.form.floor else "."

@@ -73,8 +73,10 @@ def allowed(fit: Fit, name: str) -> tuple[float, float]:
     return 0.0 if kind in ("floor", "shift") else lowest, highest
 
 
-def profile_interval(fit: Fit, name: str, confidence: float) -> tuple[float, float]:
+def profile_interval(fit: Fit, name: str, confidence: float, widening: float = 1.0) -> tuple[float, float]:
     """Return the interval of one parameter; an end at the parameter's bound is no limit (a floor of 0, say).
+
+    `widening` is the factor by which it is wider than for independent rows of equal noise.
 
     A value is rejected where the profile rises above its least by F(1, ν) times the noise (least / ν), as for a
     parameter of a regression with normal noise and few points; Bates & Watts 1988, ch. 6. Each end by itself is a
@@ -84,7 +86,7 @@ def profile_interval(fit: Fit, name: str, confidence: float) -> tuple[float, flo
     left = len(fit.loss) - len(fit.theta)
     if left < 1:
         return lowest, highest
-    rise = stats.f.ppf(confidence, 1, left) / left
+    rise = widening**2 * stats.f.ppf(confidence, 1, left) / left
     most = fit.diagnostics["objective"] * (1 + rise) + 1e-20 * len(fit.loss)
 
     def edge(inside: float, outside: float) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from chemscale.errors import NotFittable
+from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS
 from chemscale.scaling.fitting.fit import Fit, fit_law
 from chemscale.scaling.fitting.validation import as_variables
 from chemscale.scaling.forms.laws import named_form
@@ -27,8 +28,8 @@ def forecast(
     loss: np.ndarray,
     held: np.ndarray,
     delta: float | None = None,
-    confidence: float = 0.9,
-    draws: int = 500,
+    confidence: float = DEFAULT_CONFIDENCE,
+    draws: int = DEFAULT_DRAWS,
     seed: int = 0,
 ) -> tuple[Fit, list[dict]]:
     """Fit the points that are not `held` (points,) and predict those that are.
