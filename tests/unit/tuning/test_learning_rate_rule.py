@@ -216,3 +216,18 @@ def test_rule_of_one_width_and_of_a_sweep_with_a_diverged_trial():
     diverged = sweep(-0.5)
     diverged[4]["expected_loss"] = None
     assert fit_lr_rule(diverged)["slope"] == pytest.approx(-0.5, abs=1e-6)
+
+
+def test_a_wall_at_high_rates_does_not_move_the_rule_beyond_the_best_rates():
+    # SchNet of a repetition of the default study: at width 40 the rule said 0.03, where training collapses
+    rates = (0.0025, 0.005, 0.01, 0.02, 0.04)
+    losses = {8: (0.3052, 0.2236, 0.2606, 0.2105, 0.2106), 32: (0.1542, 0.1299, 0.1078, 0.2330, 0.3759)}
+    trials = [
+        {"width": width, "learning_rate": rate, "expected_loss": loss, "status": "finished"}
+        for width, of_width in losses.items()
+        for rate, loss in zip(rates, of_width, strict=True)
+    ]
+    rule = fit_lr_rule(trials)
+    assert rule["slope"] < -0.5
+    assert 0.015 < lr_from_rule(rule, 8, None) < 0.045 and 0.005 < lr_from_rule(rule, 32, None) < 0.011
+    assert lr_from_rule(rule, 40, None) < 0.0095

@@ -62,7 +62,7 @@ def score(
         "Frag": similarity_of_counts(fragments, valid, test, confidence),
         "Scaf": similarity_of_counts(scaffolds, valid, test, confidence),
         "Filters": share(_passing(valid), len(valid), confidence),
-        "FCD": _fcd(valid, test),
+        "FCD": _fcd(valid, test, confidence),
         **_distances(valid, test, confidence),
     }
     return {
@@ -111,9 +111,15 @@ def _distances(smiles: list[str], reference: list[str], confidence: float) -> di
     return {name: estimate(name) for name in PROPERTIES}
 
 
-def _fcd(smiles: list[str], reference: list[str]) -> Estimate:
+def _fcd(smiles: list[str], reference: list[str], confidence: float) -> Estimate:
     """Return the Fréchet ChemNet distance, if its library is installed and there are molecules enough."""
     if importlib.util.find_spec(FCD) is None or min(len(smiles), len(reference)) < 2:
         return Estimate(None)
-    distance = importlib.import_module(FCD).FCD(device="cpu", n_jobs=1)(ref=reference, gen=smiles)
-    return Estimate(float(distance) if np.isfinite(distance) else None)
+    library = importlib.import_module(FCD).FCD(device="cpu", n_jobs=1)
+    own, wanted = (library.get_predictions(texts) for texts in (smiles, reference))  # activations, each (M, 512)
+
+    def moments(activations: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mu": activations.mean(axis=0), "sigma": np.cov(activations.T)}
+
+    of_reference = moments(wanted)
+    return jackknifed(lambda kept: library.metric(of_reference, moments(own[kept])), len(own), confidence)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chemscale.errors import ChemscaleError
 from chemscale.files import read_json, write_json
 from chemscale.training import distributed
 
@@ -24,9 +25,18 @@ class Attempts:
 
     def __init__(self, directory: Path):
         self.path = directory / "attempts.json"
-        self.log: list[dict[str, Any]] = list(read_json(self.path)) if self.path.exists() else []
+        self.log = self._read()
         self.log.append({"host": socket.gethostname(), "started": time.time(), "seconds": 0.0})
         self.start = time.monotonic()
+
+    def _read(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        try:
+            return list(read_json(self.path))
+        except ChemscaleError as error:  # cut off by a crash of the machine; the checkpoints may be whole
+            LOG.warning(f"{error}; the log of earlier attempts is lost, their checkpoints count")
+            return []
 
     def note(self) -> None:
         """Write down how long this attempt has run."""

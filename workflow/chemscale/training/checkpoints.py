@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chemscale.errors import ChemscaleError, Interrupted
-from chemscale.files import atomic, read_json, write_json
 from chemscale.training import distributed, slurm
 from chemscale.training.attempts import Attempts
 
@@ -51,7 +50,7 @@ class Checkpointing:
         stop = distributed.any_process(bool(self.stop))
         if distributed.any_process(stop or pause or time.monotonic() - self.last >= self.interval):
             module.require_finite()
-            save_checkpoint(trainer, self.directory, self.identity)
+            save_checkpoint(trainer, self.directory)
             self.attempts.note()
             self.last = time.monotonic()
         if stop:
@@ -60,15 +59,15 @@ class Checkpointing:
 
 
 class StopSignal:
-    """True once SIGTERM or SIGUSR1 has come, or shortly before the time limit of the Slurm job."""
+    """True once SIGTERM, SIGUSR1 or SIGINT (Ctrl-C) has come, or shortly before the time limit of the Slurm job."""
 
     def __init__(self):
         self.received: int | None = None
         self.time: float | None = None
 
     def install(self) -> None:
-        """Handle the two signals and look up the time limit."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        """Handle the signals and look up the time limit."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._handle)
         self.time = slurm.stop_time()
 
@@ -84,17 +83,12 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.ckpt"), key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
-def save_checkpoint(trainer: "pl.Trainer", directory: Path, identity: str) -> None:
-    """Save the trainer's whole state under its step, atomically, and remove all but the newest checkpoints."""
-    path = directory / f"step-{trainer.global_step}.ckpt"
-    if not distributed.first():
-        trainer.save_checkpoint(path)  # writes nothing here, and waits for the process that does
-        return
-    write_json(directory / "identity.json", {"identity": identity})
-    with atomic(path) as temporary:
-        trainer.save_checkpoint(temporary)
-    for old in checkpoints(directory)[CHECKPOINTS_KEPT:]:
-        old.unlink()
+def save_checkpoint(trainer: "pl.Trainer", directory: Path) -> None:
+    """Save the trainer's whole state under its step, and remove all but the newest checkpoints."""
+    trainer.save_checkpoint(directory / f"step-{trainer.global_step}.ckpt")  # StateFiles writes it, in one process
+    if distributed.first():
+        for old in checkpoints(directory)[CHECKPOINTS_KEPT:]:
+            old.unlink()
 
 
 def newest_checkpoint(directory: Path, identity: str) -> Path | None:
@@ -103,20 +97,22 @@ def newest_checkpoint(directory: Path, identity: str) -> Path | None:
     Raises ChemscaleError for checkpoints of other settings, data or recipe: going on from them would give a model that
     no settings describe, and deleting them unasked could lose days of training.
     """
-    import torch
+    from chemscale.training.state_file import read_state
 
-    for path in checkpoints(directory):
-        found = read_json(directory / "identity.json")["identity"]
-        if found != identity:
-            raise ChemscaleError(
-                f"{directory}: its checkpoints belong to other settings, data or recipe\n"
-                f"  (fingerprint {found[:12]}, this cell's is {identity[:12]});\n"
-                f"  delete the directory to train from zero, or restore the settings to continue"
-            )
+    found = checkpoints(directory)
+    for path in found:
         try:
-            torch.load(path, map_location="cpu", weights_only=False)
-        except Exception as error:  # a damaged file can fail in any of pickle's, zipfile's and torch's ways
+            of = read_state(path)["identity"]
+        except (ChemscaleError, OSError) as error:
             LOG.warning(f"{path}: unreadable ({error}); trying the one before")
             continue
+        if of != identity:
+            raise ChemscaleError(
+                f"{directory}: its checkpoints belong to other settings, data or recipe\n"
+                f"  (fingerprint {of[:12]}, this cell's is {identity[:12]});\n"
+                f"  delete the directory to train from zero, or restore the settings to continue"
+            )
         return path
+    if found:
+        LOG.warning(f"{directory}: no checkpoint can be read; training starts from zero")
     return None

@@ -28,6 +28,7 @@ from chemscale.training.devices import device
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
 from chemscale.training.precision import FLOAT32, in_precision
 from chemscale.training.schedule import count_plateaus, lr_factor, warmup_steps
+from chemscale.training.state_file import StateFiles
 from chemscale.training.tasks import Task
 
 BETAS = (0.9, 0.98)  # of AdamW
@@ -97,6 +98,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what Lightning does not know of."""
+        checkpoint["identity"] = self.checkpointing.identity
         checkpoint["evaluation"] = self.evaluation.state()
         checkpoint["losses"] = None if self.losses is None else torch.tensor(self.read_losses(), dtype=torch.float64)
 
@@ -233,18 +235,21 @@ def fit(module: TrainingModule, checkpointing: Checkpointing, resume: Path | Non
             enable_model_summary=False,
             **_processes(),
         )
-        trainer.fit(module, ckpt_path=resume, weights_only=False)
+        trainer.fit(module, ckpt_path=resume)
 
 
 def _processes() -> dict:
     """Return how Lightning joins the processes that `torchrun` or `srun` has started; mostly there is only one."""
     if distributed.processes() == 1:
-        return {"devices": 1, "plugins": [LightningEnvironment()]}  # under Slurm, Lightning would requeue by itself
+        return {
+            "devices": 1,
+            "plugins": [StateFiles(), LightningEnvironment()],
+        }  # under Slurm, Lightning would requeue by itself
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     return {
         "devices": distributed.processes() // distributed.nodes(),
         "num_nodes": distributed.nodes(),
         # buffers differ between processes on purpose: each counts its own work
         "strategy": DDPStrategy(broadcast_buffers=False),
-        "plugins": [TorchElasticEnvironment() if torchrun else SLURMEnvironment(auto_requeue=False)],
+        "plugins": [StateFiles(), TorchElasticEnvironment() if torchrun else SLURMEnvironment(auto_requeue=False)],
     }

@@ -40,6 +40,8 @@ def choose_precision(task: Task, steps: int, state: Path) -> dict[str, Any]:
     if asked != "probe":
         return _use(task, FLOAT32 | {"precision": asked})
     path = state / "precision.json"
+    if distributed.first() and path.exists() and not path.stat().st_size:
+        path.unlink()  # cut off by a crash of the machine
     if distributed.first() and not path.exists():
         write_json(path, _probe(task, steps))
     while not path.exists():  # another process probes

@@ -69,7 +69,7 @@ def train_cell(settings: CellSettings, out: Path, checkpoints: Path, checkpoint_
         }
         metrics = write_record(out, module, measured)
         if distributed.first():
-            shutil.rmtree(checkpoints)
+            shutil.rmtree(checkpoints, ignore_errors=True)  # a file in use, or a mount point, costs no finished cell
     return metrics
 
 

@@ -10,6 +10,7 @@ from chemscale.files import read_json
 from chemscale.tuning.elimination import group_of
 
 MAX_LOSS_RATIO = 1.5  # trials with a loss above this multiple of the lowest of their group do not enter the rule
+MAX_RATE_RATIO = 2.0  # between the rule and the best rate of a group; rates are mostly tried in factors of two
 WIDTH_SLOPES = (-1.0, 0.0)  # limits: 1/width is maximal update parametrisation; rates never rise with width
 # limits: no dependence, and the linear rule; theory for Adam gives 0.5 (Malladi et al., NeurIPS 2022)
 BATCH_SLOPES = (0.0, 1.0)
@@ -60,7 +61,7 @@ def fit_lr_rule(trials: list[dict]) -> dict:
     on the rule's plane, fitted by least squares: single best rates are too noisy to draw a line through. Slopes are
     kept within `WIDTH_SLOPES` and `BATCH_SLOPES`, and are zero where there is a single width or batch, or where the
     trials are too few or too flat to determine them. Without a minimum the rule is the geometric mean of the best
-    rates.
+    rates. A rule that misses the best rate of a group by `MAX_RATE_RATIO` gives way to a line through the best rates.
     """
     known = [trial for trial in trials if trial["expected_loss"] is not None]
     lowest = {group_of(trial): trial["expected_loss"] for trial in sorted(known, key=lambda t: -t["expected_loss"])}
@@ -88,4 +89,47 @@ def fit_lr_rule(trials: list[dict]) -> dict:
     best = shifted[np.argmin(y[:, None] + np.where(heights > 0, 0, np.inf), axis=0)]
     determined = rank == columns.shape[1] and k > 0
     intercept = float(np.clip(-p / (2 * k), shifted.min(), shifted.max())) if determined else float(best.mean())
-    return {"intercept": intercept, "slope": float(slopes[0]), "batch_slope": float(slopes[1])}
+    rule = {"intercept": intercept, "slope": float(slopes[0]), "batch_slope": float(slopes[1])}
+    return rule if _near_the_best(rule, trials) else _through_the_best(trials)
+
+
+def _best_of_groups(trials: list[dict]) -> list[dict]:
+    """Return the best rate of every group that has one."""
+    groups: dict[tuple, list[dict]] = {}
+    for trial in trials:
+        groups.setdefault(group_of(trial), []).append(trial)
+    return [
+        best_learning_rate(group) for group in groups.values() if any(t["expected_loss"] is not None for t in group)
+    ]
+
+
+def _near_the_best(rule: dict, trials: list[dict]) -> bool:
+    """Return whether the rule is within `MAX_RATE_RATIO` of the best rate of every group.
+
+    It may not be where the steep rise beyond the best rate of a wide model lies above `MAX_LOSS_RATIO`: what is left of
+    that model only falls, and a parabola shared with other widths puts its minimum far beyond.
+    """
+    return all(
+        abs(math.log(lr_from_rule(rule, best["width"], best["batch_tokens"]) / best["learning_rate"]))
+        < math.log(MAX_RATE_RATIO)
+        for best in _best_of_groups(trials)
+        if not best["edge"]
+    )
+
+
+def _through_the_best(trials: list[dict]) -> dict:
+    """Return the rule by least squares through the logs of the best rates of all groups."""
+    groups = _best_of_groups(trials)
+    y = np.log([group["learning_rate"] for group in groups])
+    x = np.log([[group["width"], group["batch_tokens"] or 1] for group in groups])  # (groups, 2)
+    slopes = np.zeros(2)
+    varied = np.ptp(x, axis=0) > 0
+    if varied.any():
+        centred = x[:, varied] - x[:, varied].mean(axis=0)
+        limits = np.array([WIDTH_SLOPES, BATCH_SLOPES])[varied]
+        slopes[varied] = np.clip(np.linalg.lstsq(centred, y - y.mean(), rcond=None)[0], *limits.T)
+    return {
+        "intercept": float((y - x @ slopes).mean()),
+        "slope": float(slopes[0]),
+        "batch_slope": float(slopes[1]),
+    }
