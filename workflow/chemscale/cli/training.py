@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from chemscale.cli.app import Gpus, OutFolder, OutJson, Settings, command, read_settings
+from chemscale.training import CHECKPOINT_SECONDS
 from chemscale.training.devices import gpus as leased
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def train(
     settings: Settings,
     out: OutFolder,
     checkpoints: Annotated[Path | None, Option(help="Folder of checkpoints; default: OUT.checkpoints.")] = None,
-    checkpoint_seconds: Annotated[float, Option(help="Seconds between two checkpoints.")] = 60,
+    checkpoint_seconds: Annotated[float, Option(help="Seconds between two checkpoints.")] = CHECKPOINT_SECONDS,
     gpus: Gpus = 1,
 ) -> None:
     """Train one model; after an interruption, the same command goes on from the last checkpoint."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from chemscale.config.cell_settings import CellSettings
 from chemscale.files import fingerprint, read_json
-from chemscale.training import distributed
+from chemscale.training import CHECKPOINT_SECONDS, distributed
 from chemscale.training.attempts import Attempts, one_writer
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
 from chemscale.training.devices import device
@@ -30,7 +30,9 @@ def cell_fingerprint(task: Task) -> str:
     return fingerprint(settings | {"data_identity": task.data_identity})
 
 
-def train_cell(settings: CellSettings, out: Path, checkpoints: Path, checkpoint_seconds: float = 60) -> dict:
+def train_cell(
+    settings: CellSettings, out: Path, checkpoints: Path, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> dict:
     """Train the cell described by `settings`, write its record to `out`, and return its metrics.
 
     The learning rate must be a number (`chemscale.tuning.learning_rate_rule.resolve_learning_rate` looks up "tuned").

@@ -22,7 +22,7 @@ DIGEST_BYTES = 32
 
 
 class StateFiles(CheckpointIO):
-    """What Lightning saves and loads its checkpoints with, in place of pickle."""
+    """Lightning's way to save and load checkpoints, without pickle."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the state, durably."""

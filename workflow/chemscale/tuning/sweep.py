@@ -14,6 +14,7 @@ import numpy as np
 
 from chemscale.config.cell_settings import SweepSettings
 from chemscale.files import read_json, write_json
+from chemscale.training import CHECKPOINT_SECONDS
 from chemscale.training.attempts import Attempts, one_writer
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
@@ -27,7 +28,6 @@ from chemscale.tuning.speed_estimates import estimates
 LOG = logging.getLogger(__name__)
 
 FIRST_SHARE = 0.3  # of its steps that every trial trains
-CHECKPOINT_SECONDS = 60
 
 
 def tune(settings: SweepSettings, out: Path) -> dict:
