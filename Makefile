@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-# one process per core; the tests of one file share what they set up
-WORKERS := -n $(CORES) --dist loadfile
+# one process per core; the tests of one file share what they set up; tests/conftest.py orders the files
+WORKERS := -n $(CORES) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help

@@ -13,6 +13,11 @@ from chemscale.config.cell_settings import CellSettings
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with whole studies: they take longest, and nobody should wait for the last of them alone."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """Top of the repository."""
