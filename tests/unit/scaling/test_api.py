@@ -183,3 +183,18 @@ def test_predictions_and_the_line_come_from_the_draws_of_the_interval(table):
     assert (at["low"], at["high"]) == (low[0], high[0])
     narrow = law.narrower.band({"N": [1e6], "D": [1e5]}, 0.9)
     assert high[0] - low[0] > narrow[1][0] - narrow[0][0]
+
+
+def test_rows_are_chosen_on_the_command_line_for_a_fit_with_costs_and_for_a_comparison(table, tmp_path, capsys):
+    runs = pd.concat([table.assign(kind="a"), table.assign(kind="b", ppl=9.0)], ignore_index=True)
+    runs.loc[3, "ppl"] = np.nan
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    base = ["fit", str(tmp_path / "runs.csv"), "--loss", "ppl", "--params", "size", "--data", "tokens", "--draws", "20"]
+    base += ["--out", str(tmp_path / "fit.json"), "--cost", "flops", "--where", "kind == 'a'"]
+    assert cli.main(base) == 2
+    assert "missing values: ppl in line 5" in capsys.readouterr().err
+    assert cli.main([*base, "--drop-missing"]) == 0
+    assert read_json(tmp_path / "fit.json")["points"] == 19
+    assert cli.main([*base, "--drop-missing", "--compare"]) == 0
+    best = read_json(tmp_path / "fit.json")["forms"]["joint"]
+    assert best["values"]["E"] < 2  # with the losses of 9 it would not be

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 from typer.models import OptionInfo
@@ -13,6 +13,9 @@ from chemscale.errors import ChemscaleError
 from chemscale.files import read_table, require_header, write_json
 from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS, require_level
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LOG = logging.getLogger(__name__)
 
 
@@ -20,7 +23,9 @@ def _column(of: str) -> OptionInfo:
     return Option(metavar="COL", help=f"Column of {of}.")
 
 
-Table = Annotated[Path, Argument(help="Table of losses, .parquet or .csv, such as the runs.parquet of a study.")]
+Table = Annotated[
+    Path, Argument(help="Table of losses, .parquet, .csv, .tsv or .jsonl, such as the runs.parquet of a study.")
+]
 Loss = Annotated[str, _column("losses")]
 Form = Annotated[str | None, Option(help="Form of the law, see docs/scaling.md; default: by the columns.")]
 Params = Annotated[str | None, _column("parameter counts")]
@@ -86,7 +91,8 @@ def fit(
 
         write_json(out, fit_runs(read_table(table), arm, confidence, draws, seed))
     elif compare and loss:
-        _compare(table, out, loss, columns, form, at, cost, delta)
+        frame = _rows(table, where, drop_missing, loss, *columns, cost)
+        _compare(frame, out, loss, columns, form, at, cost, delta)
     elif loss:
         from chemscale.scaling import fit
         from chemscale.scaling.allocation.cost import cost_of_table
@@ -94,9 +100,8 @@ def fit(
         from chemscale.scaling.table import parse_point
 
         points = [parse_point(point) for point in at or []]
-        frame = read_table(table)
-        options = (confidence, draws, seed, where, drop_missing)
-        law = fit(frame, loss, params, data, compute, distinct, group, weights, form, objective, delta, *options)
+        frame = _rows(table, where, drop_missing, loss, *columns, weights, cost)
+        law = fit(frame, loss, *columns, group, weights, form, objective, delta, confidence, draws, seed)
         content = law.to_dict()
         content["predictions"] = predictions(law, points)
         of_runs = cost_of_table(frame, law.fit.x, cost)
@@ -107,8 +112,14 @@ def fit(
         write_json(out, content)
 
 
+def _rows(table: Path, where: str | None, drop_missing: bool, *columns: str | None) -> "pd.DataFrame":
+    from chemscale.scaling.table import choose_rows
+
+    return choose_rows(read_table(table), where, [name for name in columns if name], drop_missing)
+
+
 def _compare(
-    table: Path,
+    table: "pd.DataFrame",
     out: Path,
     loss: str,
     columns: tuple[str | None, ...],
@@ -121,7 +132,7 @@ def _compare(
     from chemscale.scaling.table import parse_point
 
     points = [parse_point(point) for point in at or []]
-    found = compare(read_table(table), loss, *columns, cost, [form] if form else None, points, delta)
+    found = compare(table, loss, *columns, cost, [form] if form else None, points, delta)
     LOG.info(found)
     write_json(out, found.to_dict())
 

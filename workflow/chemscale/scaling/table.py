@@ -66,7 +66,7 @@ def read_points(
         raise ChemscaleError(f"form = {form!r}: takes {needed}; {', '.join(named) or 'none'} given")
     used = [loss, *named.values(), *filter(None, (distinct, weights))]
     require_columns(table, [*used, *filter(None, (group,))], "this fit")
-    table = _chosen(table, where, used, drop_missing)
+    table = choose_rows(table, where, used, drop_missing)
     if group and table[group].isna().any():
         empty = places(np.flatnonzero(table[group].isna()), table)
         raise ChemscaleError(f"{group}: empty in {empty}; name a group in every row")
@@ -93,8 +93,11 @@ def read_points(
     )
 
 
-def _chosen(table: pd.DataFrame, where: str | None, used: list[str], drop_missing: bool) -> pd.DataFrame:
-    """Return the rows that `where` holds for, without those that lack a value if they are to be dropped."""
+def choose_rows(table: pd.DataFrame, where: str | None, used: list[str], drop_missing: bool) -> pd.DataFrame:
+    """Return the rows that `where` holds for, without those that lack a value of `used` if they are to be dropped.
+
+    Raises ChemscaleError for a condition that is none or holds nowhere, and for missing values that are to stay.
+    """
     if where:
         try:
             table = table.query(where)
