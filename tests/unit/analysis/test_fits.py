@@ -68,6 +68,12 @@ def test_what_is_left_out_is_listed_with_its_rule(runs, fits):
     assert used == set(runs["cell"]) - left_out
 
 
+def test_a_run_that_lost_what_it_had_learnt_is_left_out(runs):
+    collapsed = runs.assign(collapsed=runs.index == 7)
+    assert {"cell": runs["cell"][7], "rule": "collapsed"} in select_runs(collapsed, "language")[1]
+    assert len(select_runs(runs, "language")[0]) == len(select_runs(collapsed, "language")[0]) + 1
+
+
 def test_every_curve_is_there_with_both_forms_and_one_is_preferred(fits):
     curves = {(c["along"], *c["at"].values(), c["form"]) for c in fits["curves"]}
     along_data = {("data", size, form) for size in WIDTHS for form in ("power", "power_floor")}

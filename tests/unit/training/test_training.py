@@ -253,3 +253,22 @@ def test_hopeless_cell_is_recorded_as_failed(arm, cell_settings, tmp_path, monke
 def test_more_data_than_there_is(arm, cell_settings, tmp_path):
     with pytest.raises(ChemscaleError, match=r"100,000"):
         train_cell(changed(cell_settings, data=100_000), tmp_path / "cell", tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("losses", "degree", "collapsed"),
+    [
+        ([0.585, 1.407], 2, True),  # SchNet at four times its best rate: the loss of no forces
+        ([0.484, 0.56], 2, False),  # overfitting
+        ([2.0, 1.8, 2.1], 1, False),
+        ([2.0, 1.2, 2.1], 1, True),
+        ([], 1, False),
+    ],
+)
+def test_a_training_that_lost_what_it_had_learnt_is_flagged(losses, degree, collapsed):
+    evaluation = Evaluation(evaluations=3, patience=3)
+    model = torch.nn.Linear(1, 1)
+    for step, loss in enumerate(losses, 1):
+        evaluation.history.append({"step": step})
+        evaluation.add({"loss": loss}, model)
+    assert evaluation.collapsed(degree) is collapsed

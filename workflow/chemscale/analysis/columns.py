@@ -30,6 +30,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
             "all steps were made, and the validation error still fell by over 3 % over the last evaluation interval; "
             "not fitted",
         ),
+        "collapsed": ("bool", "the last validation error is above 1.5 times the best one; not fitted"),
         "halvings": ("count", "how often the learning rate was halved after a loss that was not finite"),
         "attempts": ("count", "processes that worked on the run; more than one after interruptions"),
         "steps": ("steps", "optimiser steps made"),

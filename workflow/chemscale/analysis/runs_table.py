@@ -11,8 +11,8 @@ from chemscale.scaling.fitting.validation import numbers, require_columns
 def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]]:
     """Return the runs of an arm that enter its fits, and those left out as [{"cell", "rule"}].
 
-    A run enters if it finished, is not flagged `undertrained` or `rate_at_edge`, and has a positive loss and positive
-    counts. Raises ChemscaleError for an unknown arm, missing columns or a repeated cell.
+    A run enters if it finished, is not flagged `undertrained`, `collapsed` or `rate_at_edge`, and has a positive loss
+    and positive counts. Raises ChemscaleError for an unknown arm, missing columns or a repeated cell.
     """
     if arm not in ARMS:
         raise ChemscaleError(f"arm = {arm!r}: choose one of {', '.join(ARMS)}")
@@ -38,6 +38,8 @@ def select_runs(table: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, list[dict]
     leave_out(status != "finished", (status + ": " + reason).str.removesuffix(": "))
     if "undertrained" in runs:
         leave_out(runs["undertrained"].eq(True), "undertrained")
+    if "collapsed" in runs:  # not in tables of earlier versions
+        leave_out(runs["collapsed"].eq(True), "collapsed")
     if "rate_at_edge" in runs:
         leave_out(runs["rate_at_edge"].eq(True), "learning rate at the edge of its sweep")
     for name in [loss, *counts]:

@@ -12,6 +12,8 @@ from chemscale.training.schedule import evaluations_without_gain
 POINTS_PER_EVALUATION = 4  # points of the training curve per evaluation
 UNDERTRAINED_GAIN = 0.03  # relative gain in error over the last evaluation interval above which a cell is under-trained
 
+COLLAPSED_RISE = 1.5  # last error over the best one, above which a training lost what it had learnt
+
 
 class NonFiniteLoss(Exception):
     """Report that a loss, or the weights, became infinite or not a number at `step`."""
@@ -101,6 +103,14 @@ class Evaluation:
         """
         losses, most = self.losses(), (1 - UNDERTRAINED_GAIN) ** degree
         return self.ended == "budget" and len(losses) > 1 and losses[-1] < losses[-2] * most
+
+    def collapsed(self, degree: int) -> bool:
+        """Return whether the validation error ended above `COLLAPSED_RISE` times the best, as after too high a rate.
+
+        `degree` as in `undertrained`. Overfitting raises the error too, but by far less.
+        """
+        losses = self.losses()
+        return bool(losses) and losses[-1] > self.best_loss * COLLAPSED_RISE**degree
 
 
 def _evaluated(point: dict) -> bool:

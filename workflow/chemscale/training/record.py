@@ -54,6 +54,7 @@ def write_record(directory: Path, module: TrainingModule, measured: dict) -> dic
         **measured,
         "ended": evaluation.ended,
         "undertrained": evaluation.undertrained(task.loss_degree),
+        "collapsed": evaluation.collapsed(task.loss_degree),
         "parameters": non_embedding(groups),
         "parameters_total": sum(groups.values()),
         **{f"parameters_{group}": count for group, count in groups.items()},
