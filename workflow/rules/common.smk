@@ -87,6 +87,12 @@ def own_file_content(wildcards):
     return remembered_sha256(Path(path).expanduser(), note) if path else ""
 
 
+def content_of_own_files():
+    """Return the parameter by which an edited file is noticed; a study without own files keeps the parameters it had."""
+    used = [config[arm]["dataset"] for arm in ARMS] + EVALUATED_ON
+    return {"content": own_file_content} if any("path" in DATASETS[name] for name in used) else {}
+
+
 def dataset_path(arm):
     """Return the header of the dataset of an arm, which is written last."""
     return f"results/data/{config[arm]['dataset']}/{arms.ARMS[arm].header}"

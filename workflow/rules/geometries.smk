@@ -23,8 +23,8 @@ rule label:
     resources:
         **on_cpu(mem_mb=lambda wildcards: 4000, runtime=120),
     params:
+        **content_of_own_files(),
         entry=dataset_entry,
-        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""
@@ -50,8 +50,8 @@ rule fetch_geometries:
     conda:
         ENVIRONMENT
     params:
+        **content_of_own_files(),
         entry=dataset_entry,
-        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""

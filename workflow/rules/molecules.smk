@@ -21,8 +21,8 @@ rule fetch_molecules:
     conda:
         ENVIRONMENT
     params:
+        **content_of_own_files(),
         entry=dataset_entry,
-        content=own_file_content,
         directory=subpath(output[0], parent=True),
     shell:
         r"""
