@@ -27,9 +27,11 @@ def table():
 def test_a_surface_reads_predicts_and_keeps(table, tmp_path):
     law = fit(table, "ppl", params="size", data="tokens", group="run", draws=100)
     shown = str(law)
-    assert "joint: L = E + A N^-α + B D^-β, 20 points" in shown and "Identified: alpha" in shown
+    assert re.search(r"form: +joint: L = E \+ A N\^-α \+ B D\^-β\n.*loss: ppl, N: size, D: tokens\n.*20, 15 more", shown)
     low, high = law.interval("beta")
-    assert low < 0.35 < high and f"beta = {law.parameters['beta']:.4g}  [{low:.4g}, {high:.4g}]" in shown
+    row = next(line.split() for line in shown.split("\n") if line.startswith("beta"))
+    assert low < 0.35 < high
+    assert row[1:] == [f"{value:.4g}" for value in (law.params["beta"], law.bse["beta"], low, high)]
     ahead = law.predict(N=[1e7], D=[1e6]).iloc[0]
     assert ahead["low"] < truth(1e7, 1e6) < ahead["high"]
     one, four = (np.ptp(law.predict(runs, N=1e7, D=1e6)[["low", "high"]].to_numpy()) for runs in (1, 4))

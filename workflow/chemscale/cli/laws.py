@@ -3,20 +3,24 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 from typer.models import OptionInfo
 
 from chemscale.cli.app import OutJson, Seed, command
 from chemscale.errors import ChemscaleError
-from chemscale.files import read_table, require_header, write_json
+from chemscale.files import atomic, read_json, read_table, require_header, write_json
 from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS, require_level
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from chemscale.scaling.law import ScalingLaw
+
 LOG = logging.getLogger(__name__)
+FIGURES = (".svg", ".pdf", ".png")
+STYLES: dict[str, Literal["text", "markdown", "latex"]] = {".txt": "text", ".md": "markdown", ".tex": "latex"}
 
 
 def _column(of: str) -> OptionInfo:
@@ -27,7 +31,10 @@ Table = Annotated[
     Path, Argument(help="Table of losses, .parquet, .csv, .tsv or .jsonl, such as the runs.parquet of a study.")
 ]
 Loss = Annotated[str, _column("losses")]
-Form = Annotated[str | None, Option(help="Form of the law, see docs/scaling.md; default: by the columns.")]
+Form = Annotated[
+    str | None,
+    Option(help="Form of the law, see docs/scaling.md, or a formula such as E + A*x**-alpha; default: by the columns."),
+]
 Params = Annotated[str | None, _column("parameter counts")]
 Data = Annotated[str | None, _column("amounts of data seen")]
 Distinct = Annotated[str | None, _column("distinct examples among the data seen, where examples repeat")]
@@ -44,14 +51,40 @@ Draws = Annotated[int, Option(help="Number of bootstrap draws.")]
 At = Annotated[
     list[str] | None, Option(metavar="POINT", help="Point to predict, as N=1e9,D=1e10 or x=1e9; repeatable.")
 ]
+Fix = Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="Parameter to hold, as E=1.69; repeatable.")]
+Tie = Annotated[list[str] | None, Option(metavar="NAME=NAME", help="Parameters to keep equal, as beta=alpha.")]
+Bounds = Annotated[
+    list[str] | None, Option(metavar="NAME=LOW:HIGH", help="Limits of a parameter, as alpha=-1:2; repeatable.")
+]
+Where = Annotated[str | None, Option(help="Condition on rows, such as \"data == 'c4'\".")]
+DropMissing = Annotated[bool, Option("--drop-missing", help="Leave out rows that lack a value.")]
 Budget = Annotated[list[float] | None, Option(help="Budget to find the best N and D for; repeatable.")]
 
 
-def _require_forms(forms: Iterable[str | None]) -> None:
-    from chemscale.scaling.forms.laws import named_form
+def _constraints(
+    form: str | None, fix: list[str] | None, tie: list[str] | None, bounds: list[str] | None, check: bool = True
+) -> dict[str, Any]:
+    """Return the options of `fit` that constrain a law; raise ChemscaleError for a wrong form or constraint."""
+    from chemscale.scaling.forms.constraints import constrain, parse_bounds, parse_fixed, parse_ties
 
-    for form in filter(None, forms):
-        named_form(form)
+    found = {"fix": parse_fixed(fix or []), "tie": parse_ties(tie or []), "bounds": parse_bounds(bounds or [])}
+    if form and check:
+        constrain(form, **found)
+    return found
+
+
+def _ending(option: str, path: Path, known: Iterable[str]) -> str:
+    if path.suffix not in known:
+        raise ChemscaleError(f"{option} {path}: choose a name that ends in {', '.join(known)}")
+    return path.suffix
+
+
+def _save_figure(path: Path, law: "ScalingLaw") -> None:
+    from chemscale.figures.style import house_style
+
+    house_style()
+    with atomic(path) as temporary:
+        law.plot_residuals().savefig(temporary)
 
 
 @command("Laws")
@@ -75,8 +108,15 @@ def fit(
     at: At = None,
     budget: Budget = None,
     cost: CostColumn = None,
-    where: Annotated[str | None, Option(help="Condition on rows, such as \"data == 'c4'\".")] = None,
-    drop_missing: Annotated[bool, Option("--drop-missing", help="Leave out rows that lack a value.")] = False,
+    where: Where = None,
+    drop_missing: DropMissing = False,
+    fix: Fix = None,
+    tie: Tie = None,
+    bounds: Bounds = None,
+    plot: Annotated[
+        Path | None, Option(metavar="FILE", help="Figure to write (.svg, .pdf, .png): the law and its residuals.")
+    ] = None,
+    summary: Annotated[Path | None, Option(metavar="FILE", help="Summary to write, as .txt, .md or .tex.")] = None,
     compare: Annotated[bool, Option("--compare", help="Compare all forms for these columns instead.")] = False,
 ) -> None:
     """Fit scaling laws: all laws of one arm of a study, or one law to any table."""
@@ -84,15 +124,18 @@ def fit(
         raise ChemscaleError("--arm, --loss: give --arm for the table of a study, or --loss for any other table")
     columns = params, data, compute, distinct
     require_header(table, [loss, *columns, group, weights, cost])
-    _require_forms([form])
+    constraints = _constraints(form, fix, tie, bounds, check=not compare)
     require_level(confidence, draws)
+    style = STYLES[_ending("--summary", summary, STYLES)] if summary else None
+    if plot:
+        _ending("--plot", plot, FIGURES)
     if arm:
         from chemscale.analysis.fits import fit_runs
 
         write_json(out, fit_runs(read_table(table), arm, confidence, draws, seed))
     elif compare and loss:
         frame = _rows(table, where, drop_missing, loss, *columns, cost)
-        _compare(frame, out, loss, columns, form, at, cost, delta)
+        _compare(frame, out, loss, columns, form, at, cost, delta, constraints)
     elif loss:
         from chemscale.scaling import fit
         from chemscale.scaling.allocation.cost import cost_of_table
@@ -101,15 +144,43 @@ def fit(
 
         points = [parse_point(point) for point in at or []]
         frame = _rows(table, where, drop_missing, loss, *columns, weights, cost)
-        law = fit(frame, loss, *columns, group, weights, form, objective, delta, confidence, draws, seed)
-        content = law.to_dict()
-        content["predictions"] = predictions(law, points)
-        of_runs = cost_of_table(frame, law.fit.x, cost)
-        content["cost"] = of_runs.to_dict()
-        content["allocation"] = allocated = allocation(law, budget, of_runs) if budget else None
+        options = (objective, delta, confidence, draws, seed)
+        law = fit(frame, loss, *columns, group, weights, form, *options, **constraints)
+        predicted, of_runs = predictions(law, points), cost_of_table(frame, law.fit.x, cost)
+        allocated = allocation(law, budget, of_runs) if budget else None
         LOG.info(law)
-        LOG.info(answers_text(confidence, content["predictions"], allocated))
-        write_json(out, content)
+        LOG.info(answers_text(confidence, predicted, allocated))
+        law.save(out, {"predictions": predicted, "cost": of_runs.to_dict(), "allocation": allocated})
+        if plot:
+            _save_figure(plot, law)
+        if summary and style:
+            with atomic(summary) as temporary:
+                temporary.write_text(law.summary(style) + "\n")
+
+
+@command("Laws")
+def predict(
+    law: Annotated[Path, Argument(metavar="FIT", help="File that `chemscale fit` wrote.")],
+    out: OutJson,
+    at: At = None,
+    budget: Budget = None,
+    runs: Annotated[int | None, Option(min=1, help="Predict the mean of so many new runs, not the law.")] = None,
+) -> None:
+    """Predict losses, or the best N and D for a budget, from a law that was fitted before."""
+    if not at and not budget:
+        raise ChemscaleError("--at, --budget: give a point to predict, such as --at N=1e9,D=1e10, or a budget")
+    from chemscale.scaling.allocation.cost import SIX_N_D, Cost
+    from chemscale.scaling.answers import allocation, answers_text, predictions
+    from chemscale.scaling.law import ScalingLaw
+    from chemscale.scaling.table import parse_point
+
+    found = ScalingLaw.load(law)
+    predicted = predictions(found, [parse_point(point) for point in at or []], runs)
+    cost = Cost.from_dict(read_json(law)["cost"]) if budget and "cost" in read_json(law) else SIX_N_D
+    allocated = allocation(found, budget, cost) if budget else None
+    LOG.info(answers_text(found.confidence, predicted, allocated))
+    content = {"form": found.fit.form.name, "confidence": found.confidence, "runs": runs}
+    write_json(out, content | {"predictions": predicted, "allocation": allocated})
 
 
 def _rows(table: Path, where: str | None, drop_missing: bool, *columns: str | None) -> "pd.DataFrame":
@@ -127,12 +198,13 @@ def _compare(
     at: list[str] | None,
     cost: str | None,
     delta: float | None,
+    constraints: dict[str, Any],
 ) -> None:
     from chemscale.scaling import compare
     from chemscale.scaling.table import parse_point
 
     points = [parse_point(point) for point in at or []]
-    found = compare(table, loss, *columns, cost, [form] if form else None, points, delta)
+    found = compare(table, loss, *columns, cost, [form] if form else None, points, delta, **constraints)
     LOG.info(found)
     write_json(out, found.to_dict())
 
@@ -154,15 +226,20 @@ def check(
     confidence: Confidence = DEFAULT_CONFIDENCE,
     draws: Draws = DEFAULT_DRAWS,
     seed: Seed = 0,
+    where: Where = None,
+    drop_missing: DropMissing = False,
+    fix: Fix = None,
+    tie: Tie = None,
+    bounds: Bounds = None,
 ) -> None:
     """Check a law against its table: forecasts of held-out runs, power law or not, and analysis choices."""
     columns = params, data, compute, distinct, group, weights
     require_header(table, [loss, *columns])
-    _require_forms([form])
+    constraints = _constraints(form, fix, tie, bounds)
     from chemscale.scaling import check, fit
 
-    frame = read_table(table)
-    content = check(fit(frame, loss, *columns, form, objective, delta, confidence, draws, seed), frame)
+    frame = _rows(table, where, drop_missing, loss, *columns[:4], weights)
+    content = check(fit(frame, loss, *columns, form, objective, delta, confidence, draws, seed, **constraints), frame)
     LOG.info(content["statement"])
     write_json(out, content)
 
@@ -213,14 +290,19 @@ def plan(
     confidence: Confidence = DEFAULT_CONFIDENCE,
     draws: Draws = DEFAULT_DRAWS,
     seed: Seed = 0,
+    where: Where = None,
+    drop_missing: DropMissing = False,
+    fix: Fix = None,
+    tie: Tie = None,
+    bounds: Bounds = None,
 ) -> None:
     """Choose the next runs for a budget: those that narrow an interval most, or lower the loss most."""
     require_header(table, [loss, params, data, compute, group, weights])
-    _require_forms([form])
+    constraints = _constraints(form, fix, tie, bounds)
     from chemscale.scaling.allocation.planner import plan_table
     from chemscale.scaling.table import parse_point
 
-    runs = read_table(table)
+    runs = _rows(table, where, drop_missing, loss, params, data, compute, weights)
     if family:
         known = sorted(set(runs["family"])) if "family" in runs else []
         if family not in known:
@@ -231,6 +313,7 @@ def plan(
     content = plan_table(
         runs, budget, goal, quantity, compute, max_repeats, max_runs, loss=loss, params=params, data=data, form=form,
         group=group, weights=weights, objective=objective, delta=delta, confidence=confidence, draws=draws, seed=seed,
+        **constraints,
     )  # fmt: skip
     LOG.info(content["statement"])
     write_json(out, content)

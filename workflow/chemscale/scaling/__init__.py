@@ -7,15 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chemscale.scaling.api import ScalingLaw, fit
+    from chemscale.scaling.api import fit
+    from chemscale.scaling.forms.constraints import constrain
+    from chemscale.scaling.law import ScalingLaw
     from chemscale.scaling.selection.check import check
     from chemscale.scaling.selection.compare_forms import compare
 
-__all__ = ["ScalingLaw", "check", "compare", "fit"]
-MODULES = {"check": "selection.check", "compare": "selection.compare_forms"}  # all other names are in api
+__all__ = ["ScalingLaw", "check", "compare", "constrain", "fit"]
+MODULES = {
+    "ScalingLaw": "law",
+    "check": "selection.check",
+    "compare": "selection.compare_forms",
+    "constrain": "forms.constraints",
+    "fit": "api",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"chemscale.scaling.{MODULES.get(name, 'api')}"), name)
+    return getattr(import_module(f"chemscale.scaling.{MODULES[name]}"), name)

@@ -6,7 +6,7 @@ import numpy as np
 
 from chemscale.scaling.allocation.cost import SIX_N_D, Cost
 from chemscale.scaling.allocation.frontier import extrapolated, optima
-from chemscale.scaling.api import ScalingLaw
+from chemscale.scaling.law import ScalingLaw
 from chemscale.scaling.table import require_variables
 
 

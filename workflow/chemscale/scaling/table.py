@@ -9,7 +9,7 @@ import pandas as pd
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.validation import numbers, places, require_columns
-from chemscale.scaling.forms.laws import named_form
+from chemscale.scaling.forms.laws import Form, named_form
 from chemscale.scaling.forms.terms import Variables
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def default_form(params: str | None, data: str | None, compute: str | None, dist
 
 def read_points(
     table: pd.DataFrame,
-    form: str,
+    form: str | Form,
     loss: str = "loss",
     params: str | None = None,
     data: str | None = None,
@@ -55,15 +55,17 @@ def read_points(
     """
     given = {"params": params, "data": data, "compute": compute}
     named = {option: column for option, column in given.items() if column}
-    variables = named_form(form).variables
+    of = named_form(form)
+    variables = of.variables
     if variables == ("x",):
         if len(named) != 1:
             raise ChemscaleError(
-                f"form = {form!r}: takes exactly one of params, data and compute; {', '.join(named) or 'none'} given"
+                f"form = {of.label!r}: takes exactly one of params, data and compute; "
+                f"{', '.join(named) or 'none'} given"
             )
     elif len(named) != 2 or (distinct is not None) != ("U" in variables) or ("U" in variables and compute):
         needed = "params, data and distinct" if "U" in variables else "two of params, data and compute"
-        raise ChemscaleError(f"form = {form!r}: takes {needed}; {', '.join(named) or 'none'} given")
+        raise ChemscaleError(f"form = {of.label!r}: takes {needed}; {', '.join(named) or 'none'} given")
     used = [loss, *named.values(), *filter(None, (distinct, weights))]
     require_columns(table, [*used, *filter(None, (group,))], "this fit")
     table = choose_rows(table, where, used, drop_missing)

@@ -29,7 +29,8 @@ class Design:
         fit = boot.fit
         self.fit, self.confidence = fit, confidence
         self.theta = np.vstack([fit.theta, boot.theta[: MAX_DRAWS - 1]])
-        self.degrees = len(fit.loss) - (len(fit.theta) - len(fit.diagnostics["at_bounds"]))
+        self.free = np.array([name in fit.form.free for name in fit.form.parameters])  # what is held has no variance
+        self.degrees = len(fit.loss) - (len(fit.form.free) - len(fit.diagnostics["at_bounds"]))
         if self.degrees < 1:
             raise NotFittable(f"{len(fit.loss)} runs cannot determine {fit.form.name} and estimate the noise")
         self.noise = max(float(np.sqrt((fit.weights * fit.residuals**2).sum() / self.degrees)), 1e-9)
@@ -39,7 +40,7 @@ class Design:
         self.before = np.linalg.inv(information + flat)
         steps = GRADIENT_STEP * np.eye(self.theta.shape[1])
         rises = [quantity(self.theta + step) - quantity(self.theta - step) for step in steps]
-        self.along = np.stack(rises, axis=1) / (2 * GRADIENT_STEP)  # (draws, parameters)
+        self.along = np.stack(rises, axis=1) / (2 * GRADIENT_STEP) * self.free  # (draws, parameters)
         self.variance = self._variance(self.before)
         # what a prior ten times as wide would add: nothing, where the runs determine the quantity
         wider = self._variance(np.linalg.inv(information + flat / 100))
@@ -47,7 +48,7 @@ class Design:
 
     def gradient(self, x: dict[str, np.ndarray]) -> np.ndarray:
         """Return the gradient of log L at runs `x`, (draws, runs, parameters)."""
-        return self.fit.form.bind(self.fit.scaling, x).gradient(self.theta)
+        return self.fit.form.bind(self.fit.scaling, x).gradient(self.theta) * self.free
 
     def _variance(self, covariance: np.ndarray) -> np.ndarray:
         return np.einsum("sp,spq,sq->s", self.along, covariance, self.along)

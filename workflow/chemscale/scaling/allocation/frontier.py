@@ -6,7 +6,7 @@ arXiv:2203.15556, eq. 4, for p = q = 1), hence
 
     log N = [q log(α A q / (β B p)) + β log(C/k)] / (α q + β p),    N ∝ C^(β / (α q + β p)),    D ∝ C^(α / (α q + β p))
 
-With repeats the lowest point is searched for on a dense grid of N.
+With repeats, and for a user's formula, the lowest point is searched for on a dense grid of N.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.allocation.cost import Cost
 from chemscale.scaling.fitting.fit import Fit
-from chemscale.scaling.forms.laws import SURFACES
+from chemscale.scaling.forms.laws import FORMULA, SURFACES
 from chemscale.scaling.inference.bootstrap import Bootstrap
 
 EXTRAPOLATION_FACTOR = 1e3  # beyond the N and D of the points, within which an optimum is accepted by default
@@ -115,8 +115,9 @@ def extrapolated(fit: Fit, point: dict[str, float]) -> list[str]:
 def _sum_of_powers(fit: Fit, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return log A, α, log B and β, each (draws,), of the sum of powers that the surface falls with."""
     values = fit.form.natural(fit.scaling, theta)
+    values |= {name: values[other] for name, other in fit.form.tied.items()}
     alpha = values["alpha"]
-    beta = values.get("beta", alpha)  # tied
+    beta = values.get("beta", alpha)  # the form joint_tied
     with np.errstate(divide="ignore"):
         log_a, log_b = np.log(values["A"]), np.log(values["B"])
     if not fit.form.name.startswith("kaplan"):
@@ -129,12 +130,14 @@ def _optimal(
     fit: Fit, cost: Cost, compute: float, theta: np.ndarray, distinct: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log N and log D of the optimum for each θ (draws, parameters); NaN where there is none."""
-    if fit.form.name not in SURFACES:
+    if not {"N", "D"} <= set(fit.form.variables):
         raise ChemscaleError(f"form {fit.form.name}: has no N and D to choose; fit one of {', '.join(SURFACES)}")
     if not (np.isfinite(compute) and compute > 0):
         raise ChemscaleError(f"compute = {compute:g}: a budget must be a positive number")
-    if fit.form.name == "repeated":
+    if "U" in fit.form.variables or fit.form.name == FORMULA:
         return _searched(fit, cost, compute, theta, distinct)
+    if fit.form.name.startswith("product"):  # on a budget one of N and D should be all
+        return np.full(len(theta), np.nan), np.full(len(theta), np.nan)
     log_a, alpha, log_b, beta = _sum_of_powers(fit, theta)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(alpha * cost.q) + log_a - np.log(beta * cost.p) - log_b
@@ -148,9 +151,10 @@ def _searched(
     fit: Fit, cost: Cost, compute: float, theta: np.ndarray, distinct: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search for the same on a grid of N, refined by a parabola through the lowest point and its two neighbours."""
-    if distinct is None:
+    if distinct is None and "U" in fit.form.variables:
         raise ChemscaleError(
-            "form repeated: its optimum depends on the number of distinct examples available; give it as `distinct`"
+            f"form {fit.form.name}: its optimum depends on the number of distinct examples available; give it as "
+            "`distinct`"
         )
     n, reach = fit.x["N"], EXTRAPOLATION_FACTOR**2
     grid = np.linspace(np.log(n.min() / reach), np.log(n.max() * reach), GRID_POINTS)
@@ -191,7 +195,7 @@ def _checked(
 ) -> dict:
     """Return an optimum with its loss, or the reason why it is refused."""
     if not np.isfinite(log_n):
-        reason = "the law falls with only one of N and D, or with neither, so there is no optimum"
+        reason = "the law has no lowest point on a budget: it falls with only one of N and D, with their product or not"
         return {"compute": compute, "refused": reason}
     for name, value in {"N": log_n, "D": log_d}.items():
         around = fit.x[name].min() / EXTRAPOLATION_FACTOR, fit.x[name].max() * EXTRAPOLATION_FACTOR
@@ -214,9 +218,11 @@ def _checked(
 def _exponents(boot: Bootstrap, cost: Cost, confidence: float) -> dict | None:
     """Return the exponents of the optimal N and D in compute.
 
-    None for a law with repeats, which has no constant ones, and for tied exponents, which imply 1/(p + q).
+    None for a law with repeats and for a formula, which have no constant ones, and for tied exponents, which imply
+    1/(p + q).
     """
-    if boot.fit.form.name in ("repeated", "joint_tied"):
+    form = boot.fit.form
+    if form.variables != ("N", "D") or form.name == FORMULA or not {"alpha", "beta"} <= set(form.parameters):
         return None
     content: dict = {}
     for name in ("N", "D"):

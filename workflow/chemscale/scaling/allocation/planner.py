@@ -184,7 +184,8 @@ def _quantity(fit: Fit, of: str | dict[str, float]) -> tuple[Quantity, str]:
             raise ChemscaleError(f"of = {of}: give both N and D of the target, as positive numbers")
         at = {name: np.array([value]) for name, value in of.items()}
         return lambda theta: fit.predict_many(at, theta)[:, 0], f"the loss at N = {of['N']:.3g}, D = {of['D']:.3g}"
-    known = [name for name in fit.form.quantities if fit.form.kinds.get(name) in ("exponent", "floor", None)]
+    narrowed = [name for name in fit.form.quantities if name not in fit.form.fixed]
+    known = [name for name in narrowed if fit.form.kinds.get(name) in ("exponent", "floor", None)]
     if of not in known:
         raise ChemscaleError(f"of = {of!r}: choose one of {', '.join(known)}, or a target N=…,D=…")
     return lambda theta: fit.quantity(of, theta), of

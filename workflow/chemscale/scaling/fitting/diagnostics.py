@@ -49,8 +49,11 @@ def diagnose(
 
     at_bounds, vanished = [], []
     for p, (name, kind) in enumerate(form.kinds.items()):
+        if name in form.fixed:
+            continue
         if best[0, p] <= low[0, p] + 1e-9:
-            zero = kind in VANISHING or low[0, p] == 0
+            limited = form.limits.get(name, (None, None))[0] is not None
+            zero = low[0, p] == 0 or (kind in VANISHING and not limited)
             at_bounds.append(f"{name} = 0" if zero else f"{name} at its lowest")
             vanished += [name] if zero else []
         elif best[0, p] >= high[0, p] - 1e-9:

@@ -12,8 +12,9 @@ import numpy as np
 from chemscale.scaling.fitting.diagnostics import diagnose
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.objectives import Objective, named_objective
-from chemscale.scaling.fitting.starts import Bounds, bounds, project, random_starts
+from chemscale.scaling.fitting.starts import Bounds, bounds, project, projected_every, random_starts
 from chemscale.scaling.fitting.validation import as_variables, check_residuals, check_table
+from chemscale.scaling.forms.constraints import constraints_text
 from chemscale.scaling.forms.laws import Form, Law, named_form
 from chemscale.scaling.forms.terms import Points, Scaling, Variables
 
@@ -75,12 +76,16 @@ class Fit:
         S is twice the objective (the sum of squares where no residual is clipped), k counts the parameters and the
         noise. Compare fits of the same points with the same δ only. Hurvich & Tsai 1989, Biometrika 76, 297.
         """
-        n, k = len(self.loss), len(self.theta) + 1
+        n, k = len(self.loss), len(self.form.free) + 1
         return np.inf if n <= k + 1 else self._deviance() + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+
+    def aic(self) -> float:
+        """Return the Akaike criterion, n log(S/n) + 2k (Akaike 1974, IEEE Trans. Autom. Control 19, 716)."""
+        return self._deviance() + 2 * (len(self.form.free) + 1)
 
     def bic(self) -> float:
         """Return the Bayesian criterion, n log(S/n) + k log n, as in `aicc`. Schwarz 1978, Ann. Stat. 6, 461."""
-        return self._deviance() + (len(self.theta) + 1) * np.log(len(self.loss))
+        return self._deviance() + (len(self.form.free) + 1) * np.log(len(self.loss))
 
     def _deviance(self) -> float:
         n = len(self.loss)
@@ -91,6 +96,11 @@ class Fit:
         return {
             "form": self.form.name,
             "formula": self.form.formula,
+            **{
+                name: dict(given)
+                for name, given in (("fixed", self.form.fixed), ("tied", self.form.tied), ("bounds", self.form.limits))
+                if given
+            },
             "points": len(self.loss),
             "parameters": self.parameters,
             "log_rmse": self.log_rmse,
@@ -102,8 +112,9 @@ class Fit:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in self.parameters.items())
         c = self.diagnostics
         kind = f"Huber δ {self.delta:.2g}" if self.objective.kind == "huber" else self.objective.kind
+        points = f"{len(self.loss)} points"
         return (
-            f"{self.form.name}: {self.form.formula}, {len(self.loss)} points\n"
+            f"{self.form.name}: {self.form.formula}, {', '.join(filter(None, (constraints_text(self.form), points)))}\n"
             f"  {shown}\n"
             f"  log RMSE {self.log_rmse:.2g}, {kind}, {c['share_in_best_basin']:.0%} of {c['starts']} starts agree"
             + (f", at a bound: {', '.join(c['at_bounds'])}" if c["at_bounds"] else "")
@@ -127,7 +138,7 @@ def fit_law(
     and at least 0.001.
     Raises ChemscaleError for values or names that are wrong, and NotFittable for a table that cannot support the law.
     """
-    form = named_form(form) if isinstance(form, str) else form
+    form = named_form(form)
     target = named_objective(objective, delta)
     x, loss = as_variables(form, x), np.atleast_1d(np.asarray(loss, dtype=float))
     weights = np.ones_like(loss) if weights is None else np.atleast_1d(np.asarray(weights, dtype=float))
@@ -136,7 +147,8 @@ def fit_law(
     law, log_y = form.bind(scaling, x), np.log(loss)[None]
     low, high = bounds(form, scaling, x, log_y)
     theta = random_starts(form, scaling, x, log_y, starts, np.random.default_rng(0))
-    theta[::2] = project(form, law, log_y, theta[::2])
+    every = projected_every(form)
+    theta[::every] = project(form, law, log_y, theta[::every])
 
     if target.kind == "huber" and delta is None:
         smooth, value = minimise(law, log_y, theta, low, high, Objective("least_squares_log"), weights[None])
@@ -153,8 +165,7 @@ def fit_law(
     parameters = {name: float(number) for name, number in form.natural(scaling, best).items()}
     check_residuals((law.log_loss(best[None]) - log_y)[0])
     diagnostics = diagnose(form, law, x, log_y, weights[None], theta, value, (low, high), target)
-    for name in diagnostics["vanished"]:
-        parameters[name] = 0.0
+    parameters |= form.fixed | dict.fromkeys(diagnostics["vanished"], 0.0)
     return Fit(form, parameters, target, diagnostics, x, loss, weights, scaling, best)
 
 

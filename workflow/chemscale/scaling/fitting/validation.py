@@ -110,10 +110,8 @@ def check_table(form: Form, x: Variables, loss: np.ndarray, weights: np.ndarray)
         )
     check_gaps(x)
     distinct = len(np.unique(np.stack(list(x.values())), axis=1).T)
-    if distinct < len(form.parameters):
-        raise NotFittable(
-            f"{distinct} distinct points cannot determine the {len(form.parameters)} parameters of {form.name}"
-        )
+    if distinct < len(form.free):
+        raise NotFittable(f"{distinct} distinct points cannot determine the {len(form.free)} parameters of {form.name}")
 
 
 def check_gaps(x: Variables) -> None:

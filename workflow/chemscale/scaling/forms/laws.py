@@ -5,18 +5,20 @@ In logs, log L = logsumexp over the terms' logs u_k(θ). With s_k the share of t
 serves every form.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from chemscale.errors import ChemscaleError
+from chemscale.scaling.forms.formula import Formula, is_formula
 from chemscale.scaling.forms.terms import (
     BrokenPower,
     Evaluation,
     Floor,
     KaplanTerm,
     Power,
+    PowerProduct,
     RepeatedData,
     Scaling,
     ShiftedPower,
@@ -27,12 +29,24 @@ from chemscale.scaling.forms.terms import (
 
 @dataclass(frozen=True)
 class Form:
-    """A scaling law: its name, its formula as papers write it, its source, and its terms."""
+    """A scaling law: its name, its formula as papers write it, its source, its terms, and what its user demands.
+
+    Values in `fixed` are held, those in `limits` lie between a lowest and a highest value (None for the usual one); a
+    parameter in `tied` equals the other. See constraints.py.
+    """
 
     name: str
     formula: str
     source: str
     terms: tuple[Term, ...]
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    tied: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name, or the formula that its user wrote, which tells forms apart in messages and comparisons."""
+        return self.formula.removeprefix("L = ") if self.name == FORMULA else self.name
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -48,6 +62,11 @@ class Form:
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters in the order of θ; an exponent that two terms share occurs once."""
         return tuple(self.kinds)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the parameters that are not held at a value."""
+        return tuple(name for name in self.parameters if name not in self.fixed)
 
     def of_kind(self, *kinds: str) -> tuple[str, ...]:
         """Return the names of the parameters of these kinds."""
@@ -75,7 +94,40 @@ class Form:
         for exponent in self.exponents:
             shared = [unit[name] for name in self.variables_of(exponent)]
             unit |= dict.fromkeys(self.variables_of(exponent), float(np.mean(shared)))
-        return Scaling({name: float(values.mean()) for name, values in logs.items()}, unit)
+        centre = {name: float(values.mean()) for name, values in logs.items()}
+        for term in self.terms:
+            for name in term.parameters:
+                if self.kinds[name] == "coefficient" and self._is_at_one(name):
+                    # θ is then the log of the coefficient itself, which can be held, limited and shared
+                    at = np.log(self.fixed[name]) if isinstance(term, KaplanTerm) else 0.0
+                    owners = {"A": ("N",), "B": ("D",)}[name] if isinstance(term, KaplanTerm) else term.variables
+                    centre |= dict.fromkeys(owners, float(at))
+        return Scaling(centre, unit)
+
+    def _is_at_one(self, name: str) -> bool:
+        """Return whether a coefficient must be fitted at x = 1 rather than at the centre of the points."""
+        return name in self.fixed or name in self.limits or sum(name in term.parameters for term in self.terms) > 1
+
+    def theta_of(self, name: str, scaling: Scaling, values: np.ndarray) -> np.ndarray:
+        """Return values of one parameter of the formula as entries of θ.
+
+        A coefficient must be held, limited or tied: else its entry also depends on the exponent.
+        """
+        kind, logs = self.kinds[name], np.log(np.maximum(values, 1e-300))
+        if kind in ("exponent", "change"):
+            owner = self.variables_of(name)[0] if kind == "exponent" else self.variables[0]
+            return values * scaling.unit[owner]
+        centre, unit = scaling.centre[self.variables[0]], scaling.unit[self.variables[0]]
+        if kind == "coefficient":
+            return np.zeros_like(logs) if self.terms[0].tied_inside else logs  # the centre of Kaplan's form is there
+        return {
+            "floor": logs,
+            "positive": logs,
+            "repeats": logs,
+            "shift": logs - centre,
+            "break": (logs - centre) / unit,
+            "width": logs - np.log(unit),
+        }[kind]
 
     def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
         """Return θ (..., parameters) as the parameters of the formula, each (...)."""
@@ -87,7 +139,8 @@ class Form:
     @property
     def quantities(self) -> tuple[str, ...]:
         """The parameters, and `a` where the form has it (see `quantity`)."""
-        return (*self.parameters, *(("a",) if {"alpha", "beta"} <= set(self.parameters) else ()))
+        separate = {"alpha", "beta"} <= set(self.parameters) and self.variables_of("alpha") != self.variables_of("beta")
+        return (*self.parameters, *(("a",) if separate and {"N", "D"} <= set(self.variables) else ()))
 
     def quantity(self, name: str, scaling: Scaling, theta: np.ndarray) -> np.ndarray:
         """Return a parameter for θ (..., parameters), or `a` = β/(α + β), the exponent of the optimal N in C = 6ND."""
@@ -136,6 +189,18 @@ FORMS = {
             (BrokenPower("coefficient", "exponent", "change", "break", "width", "x"), FLOOR),
         ),
         Form("joint", "L = E + A N^-α + B D^-β", HOFFMANN, (ALPHA, BETA, E)),
+        Form(
+            "product",
+            "L = A N^-p D^-q",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M1 in two variables",
+            (PowerProduct("A", "p", "q", "N", "D"),),
+        ),
+        Form(
+            "product_floor",
+            "L = E + A N^-p D^-q",
+            "Alabdulmohsin et al. 2022, arXiv:2209.06640, M2 in two variables",
+            (PowerProduct("A", "p", "q", "N", "D"), E),
+        ),
         Form("joint_no_floor", "L = A N^-α + B D^-β", HOFFMANN + " with E = 0", (ALPHA, BETA)),
         Form(
             "joint_tied",
@@ -155,15 +220,30 @@ FORMS = {
 }
 # names of the literature: Hoffmann et al. 2022, eq. 10; Muennighoff et al. 2023, eq. 5
 ALIASES = {"chinchilla": "joint", "hoffmann": "joint", "muennighoff": "repeated"}
+FORMULA = "formula"  # name of every form that its user wrote
 CURVES = tuple(name for name, form in FORMS.items() if form.variables == ("x",))
 SURFACES = tuple(name for name in FORMS if name not in CURVES)
 
 
-def named_form(name: str) -> Form:
-    """Return the form called `name`; raise ChemscaleError with the known names if there is none."""
+def named_form(name: "str | Form") -> Form:
+    """Return the form called `name`, or the one that it states as a formula; a form is returned as it is.
+
+    Raises ChemscaleError with the known names if there is none.
+    """
+    if isinstance(name, Form):
+        return name
+    if is_formula(name):
+        term = Formula(name)
+        text = name.strip() if name.strip().startswith("L") else f"L = {name.strip()}"
+        form = Form(FORMULA, text, "a formula of its user", (term,))
+        assert form.kinds and form.variables  # read now, so that a mistake is named at once
+        return form
     known = ALIASES.get(name.lower(), name)
     if known not in FORMS:
-        raise ChemscaleError(f"form = {name!r}: unknown scaling law; choose one of {', '.join(FORMS)}")
+        raise ChemscaleError(
+            f"form = {name!r}: unknown scaling law; choose one of {', '.join(FORMS)}, or write a formula such as "
+            "E + A*N**-alpha"
+        )
     return FORMS[known]
 
 

@@ -12,13 +12,13 @@ exponent is multiplied by the spread of the log of its variable. Every term has
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 Variables = dict[str, np.ndarray]  # one array (points,) per variable
 Points = Mapping[str, np.ndarray] | Mapping[str, float] | np.ndarray  # a bare array serves a form of one variable
-VARIABLE_FIELDS = ("variable", "seen", "distinct")
+VARIABLE_FIELDS = ("variable", "other_variable", "seen", "distinct")
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
@@ -38,6 +38,19 @@ class Term:
     """Base of all terms; a field of a term names a parameter, or one of the variables of VARIABLE_FIELDS."""
 
     kinds: tuple[str, ...]
+    tied_inside = False  # whether the term's own formula joins its parameters, so that none can be renamed
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """Names of the parameters that the term is proportional to."""
+        return tuple(
+            name for name, kind in zip(self.parameters, self.kinds, strict=True) if kind in ("floor", "coefficient")
+        )
+
+    def renamed(self, name: str, other: str) -> "Term":
+        """Return the term with the parameter `name` called `other`, which ties it to that one of another term."""
+        fields = {field: other for field, value in vars(self).items() if value == name}
+        return replace(self, **fields)  # type: ignore[type-var]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -101,6 +114,38 @@ class Power(Term):
         return {
             self.coefficient: np.exp(theta[..., 0] + alpha * scaling.centre[self.variable]),
             self.exponent: alpha,
+        }
+
+
+@dataclass(frozen=True)
+class PowerProduct(Term):
+    """A N^-p D^-q: u = c − p z_N − q z_D, with z the scaled logs."""
+
+    coefficient: str
+    exponent: str
+    other_exponent: str
+    variable: str
+    other_variable: str
+    kinds = ("coefficient", "exponent", "exponent")
+
+    def variables_of(self, exponent: str) -> tuple[str, ...]:
+        """Return the variables that an exponent of the term belongs to."""
+        return (self.variable if exponent == self.exponent else self.other_variable,)
+
+    def bind(self, scaling: Scaling, x: Variables) -> Callable[[np.ndarray], Evaluation]:
+        """Return u, which is linear in all three parameters."""
+        z = [scaling.scaled(x, name) for name in self.variables]
+        slope = np.stack([np.ones_like(z[0]), -z[0], -z[1]], axis=1)  # (points, 3)
+        return lambda theta: (theta @ slope.T, slope[None], None)
+
+    def natural(self, scaling: Scaling, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return A, in units of loss at N = D = 1, p and q."""
+        exponents = [theta[..., 1 + i] / scaling.unit[name] for i, name in enumerate(self.variables)]
+        centre = sum(p * scaling.centre[name] for p, name in zip(exponents, self.variables, strict=True))
+        return {
+            self.coefficient: np.exp(theta[..., 0] + centre),
+            self.exponent: exponents[0],
+            self.other_exponent: exponents[1],
         }
 
 
@@ -203,6 +248,8 @@ class KaplanTerm(Term):
     kinds = ("coefficient", "coefficient", "exponent", "exponent")
     parameters = ("A", "B", "alpha", "beta")
     variables = ("N", "D")
+    linear = ()
+    tied_inside = True
 
     def variables_of(self, exponent: str) -> tuple[str, ...]:
         """Return the variables that an exponent of the term belongs to."""

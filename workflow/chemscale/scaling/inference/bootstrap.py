@@ -29,11 +29,13 @@ import numpy as np
 
 from chemscale.errors import NotFittable
 from chemscale.progress import progress
-from chemscale.scaling.defaults import DEFAULT_DRAWS
+from chemscale.scaling.defaults import DEFAULT_DRAWS, MIN_DRAWS
 from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.fitting.newton import minimise
+from chemscale.scaling.fitting.objectives import Objective
 from chemscale.scaling.fitting.starts import project, random_starts
 from chemscale.scaling.forms.terms import Points
+from chemscale.scaling.inference.profile import MANY_ROWS
 
 RANDOM_STARTS = 3  # of every draw, beside the fit itself: a draw may have its optimum in another basin
 MAX_REDRAWS = 100  # of one draw
@@ -44,6 +46,9 @@ MIN_GROUPS_FOR_CASES = 12  # with fewer, draws of whole groups leave too few siz
 ROWS_PER_PARAMETER_FOR_CASES = 6  # from here on rows are drawn as cases too: their noise may differ between sizes
 NO_FLOOR = 0.1  # share of the noise of the smallest loss below which a floor counts as none
 SMOOTH_BELOW = 1e-4  # Huber's δ below which a draw is reached through smoother ones: Newton finds no curvature there
+BETTER = 1e-4  # relative fall of the objective by which another start is better, not only further on
+PILOT_DRAWS = 40  # of a table of many rows, on which random starts are tried
+SMALLEST_DELTA = 0.01  # of the noise: for many rows a smaller δ takes longer and draws the same
 WEBB_WEIGHTS = np.sqrt([0.5, 1.0, 1.5])
 
 
@@ -63,6 +68,8 @@ class Bootstrap:
 
         A floor is 0 where it is too small to show beside the noise: its logarithm is what is fitted, and has no end.
         """
+        if name in self.fit.form.fixed:
+            return np.full(len(self.theta), self.fit.form.fixed[name])
         draws = self.fit.quantity(name, self.theta)
         if self.fit.form.kinds.get(name) == "floor":
             return np.where(draws < NO_FLOOR * self.fit.log_rmse * self.fit.loss.min(), 0.0, draws)
@@ -70,8 +77,23 @@ class Bootstrap:
 
     def interval(self, name: str, confidence: float) -> tuple[float, float]:
         """Return the interval of one parameter, or of `a`."""
-        low, high = quantile_interval(self.draws_of(name), confidence)
+        low, high = self._ends(self.draws_of(name), confidence)
         return float(low), float(high)
+
+    def _ends(self, draws: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the interval of a quantity with `draws` (draws, …), each (…).
+
+        Where a floor of 0 is among the draws, the fitted floor can only err upwards, and so does all that moves with
+        it: the bootstrap fails at a bound (Andrews 2000, Econometrica 68, 399). The interval then also holds that of
+        the draws without a floor.
+        """
+        low, high = quantile_interval(draws, confidence)
+        floor = self.fit.form.floor
+        without = np.zeros(len(draws), dtype=bool) if floor is None else self.draws_of(floor) == 0
+        if without.sum() >= max(MIN_DRAWS, len(draws) * (1 - confidence) / 2):
+            ends = quantile_interval(draws[without], confidence)
+            low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
+        return low, high
 
     def band(self, x: Points, confidence: float, runs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return lowest and highest loss at `x`, each (points,): of the law, or of the mean of `runs` new runs."""
@@ -80,8 +102,7 @@ class Bootstrap:
             rng = np.random.default_rng([self.seed, 1])
             noise = rng.choice(_standardised(self.fit), (*losses.shape, runs)) * self.noise[:, None, None]
             losses = losses * np.exp(noise).mean(axis=2)
-        low, high = quantile_interval(losses, confidence)
-        return low, high
+        return self._ends(losses, confidence)
 
 
 def quantile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
@@ -107,31 +128,44 @@ def _standardised(fit: Fit) -> np.ndarray:
 
 
 def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the best θ of every draw, (draws, parameters); `log_y` and `weights` are (draws or 1, points)."""
+    """Return the best θ of every draw, (draws, parameters); `log_y` and `weights` are (draws or 1, points).
+
+    Every draw is fitted from the fit itself and from random starts. A table of many rows is spared the random starts
+    where none of them is better in the first draws.
+    """
     law, log_loss = fit.form.bind(fit.scaling, fit.x), np.log(fit.loss)[None]
     low, high = fit.bounds
     draws = max(len(log_y), len(weights))
     spread = [np.broadcast_to(values, (draws, values.shape[1])) for values in (log_y, weights)]
+    objective, starts = fit.objective, RANDOM_STARTS
+    if fit.form.name == "power":  # a line in logs, which has one optimum
+        starts = 0
+    if len(fit.loss) >= MANY_ROWS and np.isfinite(objective.delta):
+        objective = Objective(objective.kind, max(objective.delta, SMALLEST_DELTA * fit.log_rmse))
+    at_once = DRAWS_AT_ONCE if len(fit.loss) < MANY_ROWS else PILOT_DRAWS
+    smooth = objective.delta < SMOOTH_BELOW
     thetas = []
     with (
         progress(draws, f"bootstrap of {fit.form.name}", "draws")
         if draws >= MIN_DRAWS_FOR_PROGRESS
         else nullcontext() as tick
     ):
-        for first in range(0, draws, DRAWS_AT_ONCE):
-            here = [values[first : first + DRAWS_AT_ONCE] for values in spread]
+        for first in range(0, draws, at_once):
+            here = [values[first : first + at_once] for values in spread]
             count = len(here[0])
             start = np.tile(fit.theta, (count, 1))
-            smooth = fit.objective.delta < SMOOTH_BELOW
             refit = partial(minimise, weights=here[1], smooth=smooth, rough=True)
-            theta, value = refit(law, here[0], start, low, high, fit.objective)
-            # the form of one term is a line in logs, which has one optimum
-            for _ in range(0 if fit.form.name == "power" else RANDOM_STARTS):
+            theta, value = refit(law, here[0], start, low, high, objective)
+            improved = False
+            for _ in range(starts):
                 start = random_starts(fit.form, fit.scaling, fit.x, log_loss, count, rng)
                 start = project(fit.form, law, log_loss, start)
-                other, other_value = refit(law, here[0], start, low, high, fit.objective)
+                other, other_value = refit(law, here[0], start, low, high, objective)
                 better = other_value < value
+                improved |= bool((other_value < value * (1 - BETTER)).any())
                 theta[better], value[better] = other[better], other_value[better]
+            if len(fit.loss) >= MANY_ROWS and not improved:
+                starts = 0
             thetas.append(theta)
             if tick:
                 tick(count)
@@ -140,7 +174,7 @@ def _refit(fit: Fit, log_y: np.ndarray, weights: np.ndarray, rng: np.random.Gene
 
 def _degrees(fit: Fit) -> int:
     """Return the degrees of freedom that are left to the noise."""
-    free = len(fit.theta) - len(fit.diagnostics["at_bounds"])
+    free = len(fit.form.free) - len(fit.diagnostics["at_bounds"])
     runs = int(np.count_nonzero(fit.weights))
     left = runs - free
     if left < 1:
@@ -192,7 +226,7 @@ def wider_bootstrap(
     by_row = bootstrap(fit, draws, seed)
     if groups is not None:
         second = bootstrap(fit, draws, seed, groups)
-    elif len(fit.loss) >= ROWS_PER_PARAMETER_FOR_CASES * len(fit.theta):
+    elif len(fit.loss) >= ROWS_PER_PARAMETER_FOR_CASES * len(fit.form.free):
         try:
             second = bootstrap(fit, draws, seed, np.arange(len(fit.loss)))
         except NotFittable:  # draws of rows leave too few sizes
@@ -219,7 +253,7 @@ def _draw_groups(fit: Fit, index: np.ndarray, draws: int, rng: np.random.Generat
     def can_be_fitted(weights: np.ndarray) -> bool:
         present = codes[:, weights > 0]
         enough = min(len(np.unique(values)) for values in present) >= 3
-        return enough and len(np.unique(present, axis=1).T) >= len(fit.form.parameters)
+        return enough and len(np.unique(present, axis=1).T) >= len(fit.form.free)
 
     weights, redrawn = np.empty((draws, len(index))), 0
     for draw in range(draws):

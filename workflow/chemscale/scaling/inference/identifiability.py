@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from chemscale.scaling.fitting.fit import Fit
+from chemscale.scaling.forms.laws import FORMULA
 from chemscale.scaling.inference.bootstrap import Bootstrap, width_ratios
 from chemscale.scaling.inference.profile import allowed, profile_interval, profiled
 
@@ -71,38 +72,52 @@ def identify(fit: Fit, boot: Bootstrap, narrower: Bootstrap | None, confidence: 
     unidentified: list[str] = []
     reasons: list[str] = []
 
-    for exponent in fit.form.exponents:
+    exponents = [name for name in fit.form.exponents if name not in fit.form.fixed]
+    for exponent in exponents:
         for variable in fit.form.variables_of(exponent):
             if decades[variable] < MIN_DECADES:
-                for term in fit.form.terms:
-                    unidentified += term.parameters if exponent in term.parameters else ()
+                for term in fit.form.terms:  # the coefficient of a power is as unknown as its exponent
+                    if exponent in term.parameters:
+                        unidentified += [exponent] if fit.form.name == FORMULA else term.parameters
                 reasons.append(
                     f"{variable} spans {decades[variable]:.2g} decades, less than the {MIN_DECADES:g} that "
                     f"{exponent} needs"
                 )
     if correlation is not None and abs(correlation) > MAX_CORRELATION:
-        unidentified += fit.form.parameters
+        unidentified += fit.form.free
         reasons.append(f"log N and log D correlate at {correlation:.2f}, so their exponents cannot be separated")
-    for name in fit.form.exponents:
+    for name in exponents:
         low, high = boot.interval(name, confidence)
         if high - low > MAX_RELATIVE_WIDTH * abs(fit.parameters[name]):
             unidentified.append(name)
             reasons.append(f"the {confidence:.0%} interval of {name}, {low:.2g} to {high:.2g}, is wider than its value")
+    for name in exponents:
+        owners = " and ".join(fit.form.variables_of(name))
+        if f"{name} = 0" in fit.diagnostics["at_bounds"]:
+            unidentified.append(name)
+            reasons.append(f"the loss does not fall with {owners}; if it may rise, set bounds such as {name}=-1:5")
+        elif f"{name} at its highest" in fit.diagnostics["at_bounds"]:
+            unidentified.append(name)
+            reasons.append(f"{name} ends at its highest value; if it may be higher, set bounds such as {name}=0:50")
     limits = limits_of(fit, boot, narrower)
-    if fit.form.floor and limits[fit.form.floor][0] is None:
-        unidentified.append(fit.form.floor)
+    floor = fit.form.floor if fit.form.floor in limits else None
+    if floor and limits[floor][0] is None:
+        unidentified.append(floor)
         reasons.append("a law without a floor fits as well")
 
-    unique = tuple(name for name in fit.form.parameters if name in unidentified)
+    unique = tuple(name for name in fit.form.free if name in unidentified)
     if unique:
         allowed_values = [limits_text(name, limits[name]) for name in unique if name in limits]
         statement = f"Not identified ({', '.join(unique)}): {'; '.join(reasons)}."
         statement += f" The table allows {', '.join(allowed_values)}." if allowed_values else ""
     else:
         shown = []
-        for name in fit.form.exponents:
+        for name in exponents:
             low, high = boot.interval(name, confidence)
             shown.append(f"{name} {fit.parameters[name]:.3g} ({low:.3g} to {high:.3g})")
         statement = f"Identified: {', '.join(shown)} at {confidence:.0%}"
-        statement += f", {limits_text('floor', limits[fit.form.floor])}." if fit.form.floor else "."
+        statement += f", {limits_text(floor, limits[floor])}." if floor else "."
+    rising = [name for name in exponents if boot.interval(name, confidence)[1] < 0]
+    for name in rising:
+        statement += f" The loss rises with {' and '.join(fit.form.variables_of(name))}: {name} is below 0."
     return Identification(unique, statement, limits)

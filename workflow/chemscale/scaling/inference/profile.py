@@ -1,5 +1,7 @@
 """Profile likelihood: the values of one parameter that a table allows, with all others fitted again for each."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import stats
 
@@ -8,30 +10,39 @@ from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.starts import project, random_starts
 
-POINTS_PER_PASS = 40  # values tried in each of the two passes towards an end
+POINTS_PER_PASS = 25  # values tried in each of the passes towards an end
+PASSES = 3
 RANDOM_STARTS = 3  # of every value, beside the best fit
-PROFILED = ("exponent", "floor", "shift", "break", "width", "change", "repeats")
+MANY_ROWS = 500  # from here on optima lie so near that of the table that they need no random starts
+PROFILED = ("exponent", "floor", "shift", "break", "width", "change", "repeats", "positive")
 
 
-def profile(fit: Fit, name: str, values: np.ndarray) -> np.ndarray:
-    """Return the objective with the parameter `name` held at each of `values` (of the formula): (values,).
+def profile(fit: Fit, held: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the objective with parameters held at values of the formula, each (values,), all else fitted: (values,).
 
     A coefficient cannot be held: it is the value at x = 1, far from the points, and moves with the exponent. Raises
     ChemscaleError for a parameter without a profile.
     """
-    if fit.form.kinds.get(name) not in PROFILED:
-        raise ChemscaleError(f"{name} of form {fit.form.name} has no profile; choose one of {', '.join(profiled(fit))}")
-    place = fit.form.parameters.index(name)
-    low, high = (np.repeat(bound, len(values), axis=0) for bound in fit.bounds)
-    low[:, place] = high[:, place] = np.clip(scaled(fit, name, values), low[:, place], high[:, place])
+    for name in held:
+        if name not in profiled(fit):
+            known = ", ".join(profiled(fit)) or "none"
+            raise ChemscaleError(f"{name} of form {fit.form.name} has no profile; those with one: {known}")
+    places = [fit.form.parameters.index(name) for name in held]
+    count = len(next(iter(held.values())))
+    low, high = (np.repeat(bound, count, axis=0) for bound in fit.bounds)
+    for place, (name, values) in zip(places, held.items(), strict=True):
+        theta = fit.form.theta_of(name, fit.scaling, np.asarray(values, dtype=float))
+        low[:, place] = high[:, place] = np.clip(theta, low[:, place], high[:, place])
     law, log_y = fit.form.bind(fit.scaling, fit.x), np.log(fit.loss)[None]
-    others = random_starts(fit.form, fit.scaling, fit.x, log_y, RANDOM_STARTS, np.random.default_rng(0))
-    least = np.full(len(values), np.inf)
+    starts_beside = RANDOM_STARTS if len(fit.loss) < MANY_ROWS else 0
+    others = random_starts(fit.form, fit.scaling, fit.x, log_y, starts_beside, np.random.default_rng(0))
+    least = np.full(count, np.inf)
     for start in np.concatenate([fit.theta[None], others]):
-        starts = np.repeat(start[None], len(values), axis=0)
-        starts[:, place] = low[:, place]
+        starts = np.repeat(start[None], count, axis=0)
+        starts[:, places] = low[:, places]
         if start is not fit.theta:
-            starts = np.where(np.arange(starts.shape[1]) == place, starts, project(fit.form, law, log_y, starts))
+            projected = project(fit.form, law, log_y, starts)
+            starts = np.where(np.isin(np.arange(starts.shape[1]), places), starts, projected)
         found = minimise(law, log_y, starts, low, high, fit.objective, fit.weights[None], rough=True)[1]
         least = np.minimum(least, found)
     return least
@@ -39,24 +50,7 @@ def profile(fit: Fit, name: str, values: np.ndarray) -> np.ndarray:
 
 def profiled(fit: Fit) -> tuple[str, ...]:
     """Return the parameters of a fit that have a profile."""
-    return fit.form.of_kind(*PROFILED)
-
-
-def scaled(fit: Fit, name: str, values: np.ndarray) -> np.ndarray:
-    """Return values of a parameter of the formula as entries of θ."""
-    kind = fit.form.kinds[name]
-    unit = fit.scaling.unit[fit.form.variables_of(name)[0] if kind == "exponent" else fit.form.variables[0]]
-    logs = np.log(np.maximum(values, 1e-300))
-    centre = fit.scaling.centre[fit.form.variables[0]]
-    if kind in ("exponent", "change"):
-        return values * unit
-    return {
-        "floor": logs,
-        "repeats": logs,
-        "shift": logs - centre,
-        "break": (logs - centre) / unit,
-        "width": logs - np.log(unit),
-    }[kind]
+    return tuple(name for name in fit.form.of_kind(*PROFILED) if name not in fit.form.fixed)
 
 
 def allowed(fit: Fit, name: str) -> tuple[float, float]:
@@ -69,8 +63,16 @@ def allowed(fit: Fit, name: str) -> tuple[float, float]:
         ends.append(float(fit.form.natural(fit.scaling, theta)[name]))
     lowest, highest = ends
     if kind == "floor":
-        highest = max(float(fit.loss.min()), fit.parameters[name])
-    return 0.0 if kind in ("floor", "shift") else lowest, highest
+        highest = min(highest, max(float(fit.loss.min()), fit.parameters[name]))
+    unlimited = fit.form.limits.get(name, (None, None))[0] is None
+    return 0.0 if kind in ("floor", "shift") and unlimited else lowest, highest
+
+
+def allowed_objective(fit: Fit, confidence: float, widening: float = 1.0, held: int = 1) -> float:
+    """Return the objective up to which values of `held` parameters at once are allowed; see `profile_interval`."""
+    left = len(fit.loss) - len(fit.form.free)
+    rise = widening**2 * held * stats.f.ppf(confidence, held, left) / left
+    return float(fit.diagnostics["objective"] * (1 + rise) + 1e-20 * len(fit.loss))
 
 
 def profile_interval(fit: Fit, name: str, confidence: float, widening: float = 1.0) -> tuple[float, float]:
@@ -83,23 +85,21 @@ def profile_interval(fit: Fit, name: str, confidence: float, widening: float = 1
     one-sided limit at (1 + confidence) / 2.
     """
     best, (lowest, highest) = fit.parameters[name], allowed(fit, name)
-    left = len(fit.loss) - len(fit.theta)
-    if left < 1:
+    if len(fit.loss) <= len(fit.form.free):
         return lowest, highest
-    rise = widening**2 * stats.f.ppf(confidence, 1, left) / left
-    most = fit.diagnostics["objective"] * (1 + rise) + 1e-20 * len(fit.loss)
+    most = allowed_objective(fit, confidence, widening)
 
     def edge(inside: float, outside: float) -> float:
-        if profile(fit, name, np.array([outside]))[0] <= most:
+        if profile(fit, {name: np.array([outside])})[0] <= most:
             return outside
-        for _ in range(2):
+        for _ in range(PASSES):
             grid = spaced(inside, outside)
-            last = max(int(np.argmin(profile(fit, name, grid) <= most)) - 1, 0)
+            last = max(int(np.argmin(profile(fit, {name: grid}) <= most)) - 1, 0)
             inside, outside = grid[last], grid[last + 1]
         return float(inside)
 
     def spaced(start: float, end: float) -> np.ndarray:
-        by_factor = fit.form.kinds[name] in ("shift", "break", "width", "repeats") and min(start, end) > 0
+        by_factor = fit.form.kinds[name] in ("shift", "break", "width", "repeats", "positive") and min(start, end) > 0
         return (np.geomspace if by_factor else np.linspace)(start, end, POINTS_PER_PASS)
 
     return edge(best, lowest), edge(best, highest)

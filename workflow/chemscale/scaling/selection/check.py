@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from chemscale.errors import NotFittable
-from chemscale.scaling.api import ScalingLaw
+from chemscale.errors import ChemscaleError, NotFittable
+from chemscale.scaling.law import ScalingLaw
 from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
 from chemscale.scaling.selection.regime import regime
 from chemscale.scaling.selection.sensitivity import sensitivity
@@ -19,10 +19,13 @@ def check(law: ScalingLaw, table: pd.DataFrame) -> dict:
     * `sensitivity` of the exponent of a curve, or of `a` or α of a surface, to analysis choices (see `sensitivity`)
     * `statement`: one sentence per check
     """
-    fitted, form = law.fit, law.fit.form.name
-    quantity = next(name for name in ("exponent", "a", "alpha") if name in fitted.form.quantities)
+    fitted, form = law.fit, law.fit.form
+    free = [name for name in fitted.form.quantities if name == "a" or (name in form.exponents and name in form.free)]
+    quantity = next((name for name in ("exponent", "a", "alpha") if name in free), free[0] if free else None)
+    if quantity is None:
+        raise ChemscaleError(f"form {form.label}: has no exponent to check, or holds all; fit one that leaves it free")
     columns = {name: law.columns[name] for name in fitted.x}
-    content: dict = {"form": form, "columns": law.columns, "confidence": law.confidence}
+    content: dict = {"form": form.name, "columns": law.columns, "confidence": law.confidence}
     content["forecast"] = _forecast(law)
     statements = [content["forecast"]["statement"]]
     if len(fitted.x) == 1:
@@ -34,7 +37,7 @@ def check(law: ScalingLaw, table: pd.DataFrame) -> dict:
 
 
 def _forecast(law: ScalingLaw) -> dict:
-    fitted, form, confidence = law.fit, law.fit.form.name, law.confidence
+    fitted, form, confidence = law.fit, law.fit.form, law.confidence
     held = held_out(form, fitted.x)
     rule = HOLD_OUT_RULE[len(fitted.x)]
     try:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from chemscale.errors import ChemscaleError
 from chemscale.scaling.fitting.validation import numbers, require_columns
-from chemscale.scaling.forms.laws import FORMS, named_form
+from chemscale.scaling.forms.constraints import Range, constrain
+from chemscale.scaling.forms.laws import FORMS, Form, named_form
 from chemscale.scaling.selection.selection import select_with_fits
 from chemscale.scaling.table import default_form, read_points, require_variables
 
@@ -75,22 +77,28 @@ def compare(
     compute: str | None = None,
     distinct: str | None = None,
     cost: str | None = None,
-    forms: Sequence[str] | None = None,
+    forms: Sequence[str | Form] | None = None,
     at: Iterable[Mapping[str, float]] = (),
     delta: float | None = None,
+    fix: Mapping[str, float] | None = None,
+    tie: Mapping[str, str] | None = None,
+    bounds: Mapping[str, Range] | None = None,
 ) -> Comparison:
     """Compare the forms of a law on a table whose columns are named as for `fit`.
 
-    `forms` are by default all that these columns allow. All are fitted with one Huber `delta`, so that their AICc and
-    BIC can be compared; by default three standard deviations of the noise around the richest form. Forecasts are
-    those of expanding windows along each variable, and along the column `cost` of a surface: `score_percent` is the
-    root mean square error of a form, `largest_error_percent` that of its forecast of the largest size by the smaller
-    ones (of several variables the largest error). `at` are points to predict, such as {"N": 1e9, "D": 1e10} or
-    {"x": 1e9}. Raises ChemscaleError for wrong columns, values or names, NotFittable if no form can be fitted.
+    `forms`, names or formulas, are by default all that these columns allow; `fix`, `tie` and `bounds` apply to those
+    that have the parameters, and the others are left out with the reason. All are fitted with one Huber `delta`, so
+    that their AICc and BIC can be compared; by default three standard deviations of the noise around the richest form.
+    Forecasts are those of expanding windows along each variable, and along the column `cost` of a surface:
+    `score_percent` is the root mean square error of a form, `largest_error_percent` that of its forecast of the largest
+    size by the smaller ones (of several variables the largest error). `at` are points to predict, such as
+    {"N": 1e9, "D": 1e10} or {"x": 1e9}. Raises ChemscaleError for wrong columns, values or names, NotFittable if no
+    form can be fitted.
     """
-    form = (forms or [default_form(params, data, compute, distinct)])[0]
-    variables = named_form(form).variables
-    forms = forms or [name for name, other in FORMS.items() if other.variables == variables]
+    form = named_form((forms or [default_form(params, data, compute, distinct)])[0])
+    variables = form.variables
+    forms = forms or [other for other in FORMS.values() if other.variables == variables]
+    forms, without = _constrained([named_form(other) for other in forms], fix, tie, bounds)
     points = read_points(table, form, loss, params, data, compute, distinct)
     if cost:
         require_columns(table, [cost], "windows along cost")
@@ -104,12 +112,31 @@ def compare(
         entry["values"] = fits[name].parameters
         entry["largest_error_percent"] = 100 * max(errors, key=abs) if errors else None
         entry["predictions"] = [float(fits[name].predict(place)[0]) for place in places]
+    content["not_fitted"] |= without
     rank = {name: i for i, name in enumerate(content["tied"])}
     order = sorted(
         content["forms"], key=lambda name: (name != content["chosen"], rank.get(name, 99), _score(content, name))
     )
     content["forms"] = {name: content["forms"][name] for name in order}
     return Comparison({"columns": points.columns, "at": places, "statement": _statement(content)} | content)
+
+
+def _constrained(
+    forms: list[Form],
+    fix: Mapping[str, float] | None,
+    tie: Mapping[str, str] | None,
+    bounds: Mapping[str, Range] | None,
+) -> tuple[list[Form], dict[str, str]]:
+    """Return the forms that have all constrained parameters, with the constraints, and why the others are left out."""
+    made, without = [], {}
+    for form in forms:
+        try:
+            made.append(constrain(form, fix, tie, bounds))
+        except ChemscaleError as error:
+            without[form.label] = str(error)
+    if not made:
+        raise ChemscaleError(next(iter(without.values())))
+    return made, without
 
 
 def _place(at: Mapping[str, float]) -> str:

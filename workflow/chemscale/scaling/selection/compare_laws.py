@@ -27,7 +27,7 @@ def compare_laws(
     paired at random. `along` names x in the statement. Raises ChemscaleError for forms that are not curves.
     """
     for boot in (a, b):
-        if boot.fit.form.name not in CURVES:
+        if boot.fit.form.variables != ("x",):
             raise ChemscaleError(f"form {boot.fit.form.name}: not a curve; compare fits of {', '.join(CURVES)}")
     # draws of the same seed are not independent: shuffle those of b
     draws = min(len(a.theta), len(b.theta))

@@ -6,7 +6,7 @@ from chemscale.errors import NotFittable
 from chemscale.scaling.defaults import DEFAULT_CONFIDENCE, DEFAULT_DRAWS
 from chemscale.scaling.fitting.fit import Fit, fit_law
 from chemscale.scaling.fitting.validation import as_variables
-from chemscale.scaling.forms.laws import named_form
+from chemscale.scaling.forms.laws import Form, named_form
 from chemscale.scaling.inference.bootstrap import Bootstrap, bootstrap
 
 HOLD_OUT_RULE = {
@@ -16,14 +16,14 @@ HOLD_OUT_RULE = {
 }  # by number of variables
 
 
-def held_out(form: str, x: dict[str, np.ndarray] | np.ndarray) -> np.ndarray:
+def held_out(form: str | Form, x: dict[str, np.ndarray] | np.ndarray) -> np.ndarray:
     """Return which points are held out, (points,) bool: those at the largest value of any variable."""
     x = as_variables(named_form(form), x)
     return np.any([values == values.max() for values in x.values()], axis=0)
 
 
 def forecast(
-    form: str,
+    form: str | Form,
     x: dict[str, np.ndarray] | np.ndarray,
     loss: np.ndarray,
     held: np.ndarray,

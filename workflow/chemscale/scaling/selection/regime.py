@@ -85,7 +85,7 @@ def _pure_error(x: np.ndarray, loss: np.ndarray) -> float:
 
 def residual_noise(fit: Fit) -> Noise:
     """Return the noise of log loss from the residuals of a fit."""
-    degrees = len(fit.loss) - len(fit.theta)
+    degrees = len(fit.loss) - len(fit.form.free)
     return Noise(float(np.sqrt(_squares(fit) / degrees)), degrees, f"residuals of {fit.form.name}")
 
 

@@ -18,7 +18,7 @@ from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.fitting.fit import DELTA_FACTOR, Fit, huber_from_residuals
 from chemscale.scaling.fitting.objectives import SMOOTH_DELTA
 from chemscale.scaling.fitting.validation import Variables, as_variables, require_positive
-from chemscale.scaling.forms.laws import named_form
+from chemscale.scaling.forms.laws import Form, named_form
 from chemscale.scaling.selection.windows import Window, expanding_windows, fit_windows, forecast_errors, select_rows
 
 OUTLIER_DEVIATIONS = 3.0  # of the noise; a smaller δ would also clip what a form misses, and hide that it does
@@ -61,7 +61,7 @@ class Judged:
 
 
 def select(
-    forms: Sequence[str],
+    forms: Sequence[str | Form],
     x: dict[str, np.ndarray],
     loss: np.ndarray,
     compute: np.ndarray | None = None,
@@ -85,19 +85,19 @@ def select(
 
 
 def select_with_fits(
-    forms: Sequence[str],
+    forms: Sequence[str | Form],
     x: dict[str, np.ndarray],
     loss: np.ndarray,
     compute: np.ndarray | None = None,
     delta: float | None = None,
 ) -> tuple[dict, dict[str, Fit], list[Judged]]:
     """Return what `select` returns, the fits of all runs, and the windows."""
-    forms = _sorted_forms(forms)
-    x = as_variables(named_form(forms[0]), x)
+    sorted_forms = _sorted_forms(forms)
+    x = as_variables(sorted_forms[0], x)
     loss = np.atleast_1d(np.asarray(loss, dtype=float))
     along = dict(x) if compute is None else x | {"C": _checked_compute(compute, loss)}
-    delta = common_delta(forms, x, loss) if delta is None else delta
-    windows, fits, not_fitted = judge_windows(forms, x, loss, along, delta)
+    delta = common_delta(sorted_forms, x, loss) if delta is None else delta
+    windows, fits, not_fitted = judge_windows(sorted_forms, x, loss, along, delta)
     if not fits:
         raise NotFittable(f"none of the forms can be fitted: {next(iter(not_fitted.values()))}")
 
@@ -111,7 +111,7 @@ def select_with_fits(
         "delta": delta if np.isfinite(delta) else None,
         "forms": {
             name: {
-                "parameters": len(fit.theta),
+                "parameters": len(fit.form.free),
                 "windows": sum(name in window.errors for window in windows),
                 "score_percent": 100 * scores[name] if name in scores else None,
                 **{rule: values.get(name) for rule, values in criteria.items()},
@@ -130,12 +130,13 @@ def select_with_fits(
     return content, fits, windows
 
 
-def _sorted_forms(forms: Sequence[str]) -> list[str]:
+def _sorted_forms(forms: Sequence[str | Form]) -> list[Form]:
     """Return distinct forms, simplest first; raise ChemscaleError if they do not share their variables."""
-    forms = sorted(dict.fromkeys(forms), key=lambda name: len(named_form(name).parameters))
-    if len({named_form(name).variables for name in forms}) != 1:
-        raise ChemscaleError(f"forms {', '.join(forms) or 'none'}: choose among forms of the same variables")
-    return forms
+    found = {form.label: form for form in map(named_form, forms)}
+    ordered = sorted(found.values(), key=lambda form: len(form.free))
+    if len({form.variables for form in ordered}) != 1:
+        raise ChemscaleError(f"forms {', '.join(found) or 'none'}: choose among forms of the same variables")
+    return ordered
 
 
 def _checked_compute(compute: np.ndarray, loss: np.ndarray) -> np.ndarray:
@@ -153,13 +154,13 @@ def _choice(tied: list[str], by_aicc: str | None, forms: list[str]) -> tuple[str
     return (by_aicc, "aicc") if by_aicc else (forms[0], "simplest")
 
 
-def common_delta(forms: Sequence[str], x: Variables, loss: np.ndarray) -> float:
+def common_delta(forms: Sequence[Form], x: Variables, loss: np.ndarray) -> float:
     """Return Huber's δ for all forms (simplest first): three standard deviations of the noise.
 
     The noise is that around the richest form that leaves runs to estimate it.
     """
-    for name in reversed(forms):
-        (fit,) = fit_windows(name, x, loss, [np.ones(len(loss), dtype=bool)], np.inf)
+    for form in reversed(forms):
+        (fit,) = fit_windows(form, x, loss, [np.ones(len(loss), dtype=bool)], np.inf)
         if isinstance(fit, Fit) and np.isfinite(fit.aicc()):
             law, log_y = fit.form.bind(fit.scaling, x), np.log(loss)[None]
             objective = huber_from_residuals(law, log_y, fit.theta[None], fit.bounds, fit.weights)
@@ -168,7 +169,7 @@ def common_delta(forms: Sequence[str], x: Variables, loss: np.ndarray) -> float:
 
 
 def judge_windows(
-    forms: Sequence[str], x: Variables, loss: np.ndarray, along: Variables, delta: float
+    forms: Sequence[Form], x: Variables, loss: np.ndarray, along: Variables, delta: float
 ) -> tuple[list[Judged], dict[str, Fit], dict[str, str]]:
     """Fit all forms in every window of `along` that supports one, and to all runs.
 
@@ -176,7 +177,8 @@ def judge_windows(
     """
     windows = expanding_windows(along)
     everything = np.ones(len(loss), dtype=bool)
-    found = {form: fit_windows(form, x, loss, [*(w.fitted for w in windows), everything], delta) for form in forms}
+    every = [*(w.fitted for w in windows), everything]
+    found = {form.label: fit_windows(form, x, loss, every, delta) for form in forms}
     judged = []
     for i, window in enumerate(windows):
         fits = {form: fit for form, made in found.items() if isinstance(fit := made[i], Fit)}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from chemscale.errors import NotFittable
 from chemscale.scaling.fitting.fit import Fit, fit_law
+from chemscale.scaling.forms.laws import Form
 
 STARTS = 16
 OBJECTIVES: dict[str, dict] = {
@@ -36,7 +37,7 @@ def sensitivity(
     runs: pd.DataFrame,
     columns: dict[str, str],
     loss: str,
-    form: str,
+    form: str | Form,
     interval: tuple[float, float],
     choices: dict[str, dict[str, dict]] | None = None,
     quantity: str = "exponent",
@@ -68,7 +69,7 @@ def sensitivity(
     times = f", {(high - low) / width:.1f} times the width of its interval" if width > 0 else ""
     label = "the exponent" if quantity == "exponent" else quantity
     return {
-        "form": form,
+        "form": base.form.name,
         "quantity": quantity,
         "exponent": value,
         "rows": rows,
@@ -85,7 +86,7 @@ def _value(fit: Fit, quantity: str) -> float:
     return float(fit.quantity(quantity, fit.theta[None])[0])
 
 
-def _fit(runs: pd.DataFrame, columns: dict[str, str], loss: str, form: str, change: dict) -> Fit:
+def _fit(runs: pd.DataFrame, columns: dict[str, str], loss: str, form: str | Form, change: dict) -> Fit:
     if "unavailable" in change:
         raise NotFittable(change["unavailable"])
     columns = {name: change.get(name, column) for name, column in columns.items()}

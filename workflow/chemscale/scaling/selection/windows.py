@@ -14,9 +14,9 @@ from chemscale.scaling.fitting.diagnostics import diagnose
 from chemscale.scaling.fitting.fit import Fit
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.objectives import Objective
-from chemscale.scaling.fitting.starts import bounds, project, random_starts
+from chemscale.scaling.fitting.starts import bounds, project, projected_every, random_starts
 from chemscale.scaling.fitting.validation import check_table
-from chemscale.scaling.forms.laws import named_form
+from chemscale.scaling.forms.laws import Form
 from chemscale.scaling.forms.terms import Variables
 
 STARTS = 24  # per window
@@ -60,12 +60,13 @@ def levels(values: np.ndarray) -> np.ndarray:
     return np.searchsorted(edges, values, side="left")
 
 
-def fit_windows(form: str, x: Variables, loss: np.ndarray, windows: list[np.ndarray], delta: float) -> list[Fit | str]:
+def fit_windows(
+    law_form: Form, x: Variables, loss: np.ndarray, windows: list[np.ndarray], delta: float
+) -> list[Fit | str]:
     """Fit a form to each of `windows`, rows of the table as (points,) bool; return fits, or reasons why there is none.
 
     `x` and `loss` are (points,), `delta` is Huber's δ (infinite: least squares of log loss).
     """
-    law_form = named_form(form)
     scaling = law_form.scaling(x)
     objective = Objective("huber", delta)
     found: list[Fit | str] = [""] * len(windows)
@@ -80,7 +81,8 @@ def fit_windows(form: str, x: Variables, loss: np.ndarray, windows: list[np.ndar
             continue
         log_y = np.log(loss[rows])[None]
         theta = random_starts(law_form, scaling, own, log_y, STARTS, np.random.default_rng(0))
-        theta[::2] = project(law_form, law_form.bind(scaling, own), log_y, theta[::2])
+        every = projected_every(law_form)
+        theta[::every] = project(law_form, law_form.bind(scaling, own), log_y, theta[::every])
         low, high = bounds(law_form, scaling, own, log_y)
         places.append(place)
         same = (np.repeat(value, STARTS, axis=0) for value in (low, high, rows[None].astype(float)))
