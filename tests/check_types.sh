@@ -2,7 +2,7 @@
 # Check types: no error in the packages named below, and elsewhere no more errors than CEILING, which only falls.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-CEILING=30
+CEILING=27
 
 mypy --no-error-summary -p chemscale.config -p chemscale.study -p chemscale.scaling -p chemscale.analysis \
     --follow-imports silent

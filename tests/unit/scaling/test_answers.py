@@ -65,7 +65,7 @@ def test_a_curve_has_no_best_split(table):
 
 
 def test_a_law_is_checked_by_forecasts_and_analysis_choices(law, table):
-    found = check(law, table)
+    found = check(law)
     assert [point["x"]["N"] == 1e7 or point["x"]["D"] == 1e9 for point in found["forecast"]["points"]] == [True] * 8
     assert found["sensitivity"]["quantity"] == "a" and "regime" not in found
     assert found["statement"].count("\n") == 1 and "8 points" in found["statement"]
@@ -76,9 +76,9 @@ def test_a_curve_is_also_checked_for_its_regime():
     x = np.logspace(4, 6, 5)
     loss = x**-0.3 * np.exp(0.01 * np.random.default_rng(0).normal(size=5))
     table = pd.DataFrame({"x": x, "loss": loss})
-    found = check(fit(table, data="x", form="power", draws=50), table)
+    found = check(fit(table, data="x", form="power", draws=50))
     assert found["regime"]["verdict"] == "resolution-limited" and len(found["forecast"]["points"]) == 1
-    short = check(fit(table[:3], data="x", form="power", draws=50), table[:3])
+    short = check(fit(table[:3], data="x", form="power", draws=50))
     assert "No forecast: without the held-out cells" in short["forecast"]["statement"]
 
 

@@ -27,7 +27,9 @@ def table():
 def test_a_surface_reads_predicts_and_keeps(table, tmp_path):
     law = fit(table, "ppl", params="size", data="tokens", group="run", draws=100)
     shown = str(law)
-    assert re.search(r"form: +joint: L = E \+ A N\^-α \+ B D\^-β\n.*loss: ppl, N: size, D: tokens\n.*20, 15 more", shown)
+    assert re.search(
+        r"form: +joint: L = E \+ A N\^-α \+ B D\^-β\n.*loss: ppl, N: size, D: tokens\n.*20, 15 more", shown
+    )
     low, high = law.interval("beta")
     row = next(line.split() for line in shown.split("\n") if line.startswith("beta"))
     assert low < 0.35 < high

@@ -209,3 +209,20 @@ def test_the_wider_draws_are_quoted():
     assert np.ptp(boot.interval("exponent", 0.9)) > np.ptp(narrower.interval("exponent", 0.9))
     few = fit_law("power", x[::8], (x[::8] / 1e3) ** -0.3 * np.exp(noise[::8]))
     assert wider_bootstrap(few, 50)[1] is None
+
+
+def test_an_interval_holds_the_law_without_a_floor_where_the_floor_may_be_zero():
+    size = np.logspace(3, 6, 30)
+    found = 0
+    for table in range(8):
+        loss = (size / 1e3) ** -0.3 * np.exp(0.015 * np.random.default_rng(table).normal(size=30))
+        boot = bootstrap(fit_law("power_floor", size, loss, starts=16), 200, table)
+        draws, zero = boot.draws_of("exponent"), boot.draws_of("floor") == 0
+        low, high = boot.interval("exponent", 0.9)
+        assert (low, high)[1] >= np.quantile(draws, 0.95) and low <= np.quantile(draws, 0.05)
+        if zero.sum() >= 20:
+            found += 1
+            assert low <= np.quantile(draws[zero], 0.05)
+            at = {"x": np.array([1e7])}
+            assert boot.band(at, 0.9)[0][0] <= np.quantile(boot.fit.predict_many(at, boot.theta[zero]), 0.05)
+    assert found >= 4

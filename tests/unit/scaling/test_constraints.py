@@ -155,7 +155,7 @@ def test_the_command_line_takes_constraints_and_compares_under_them(table, tmp_p
 
 def test_a_constrained_law_is_checked_planned_and_compared_as_it_is(table):
     law = fit(table, params="n", data="d", fix={"E": 1.69}, draws=50)
-    found = check(law, table)
+    found = check(law)
     assert found["form"] == "joint" and found["sensitivity"]["quantity"] == "a"
     assert found["sensitivity"]["exponent"] == pytest.approx(float(law.fit.quantity("a", law.fit.theta)))
     from chemscale.scaling.allocation.planner import plan_table

@@ -241,3 +241,19 @@ def test_a_point_of_weight_zero_does_not_count():
 def test_a_delta_that_is_not_positive_is_refused():
     with pytest.raises(ChemscaleError, match="delta = -1: must be above 0"):
         fit_law("power", X, np.array([3, 2, 1, 0.5]), delta=-1)
+
+
+def test_models_too_large_for_their_distinct_data_gain_less():
+    n, d, passes = (
+        grid.ravel() for grid in np.meshgrid(np.logspace(7, 9.5, 6), np.logspace(8, 10.5, 5), [1, 4, 20, 60])
+    )
+    true = {"E": 1.87, "A": 521.0, "alpha": 0.35, "B": 1488.0, "beta": 0.35, "R_N": 5.3, "R_D": 15.4}
+    unique = d / passes
+    balance = (0.35 * 521 / (0.35 * 1488)) ** (1 / 0.7)
+    useful = np.minimum(n, balance * (unique * balance))
+    large = useful * (1 + 5.3 * (1 - np.exp(-(n / useful - 1) / 5.3)))
+    seen = unique * (1 + 15.4 * (1 - np.exp(-(d / unique - 1) / 15.4)))
+    loss = 1.87 + 521 * large**-0.35 + 1488 * seen**-0.35
+    found = fit_law("repeated_both", {"N": n, "D": d, "U": unique}, loss, objective="least_squares_log")
+    assert found.parameters == pytest.approx(true, rel=1e-3)
+    assert found.log_rmse < 1e-6 < fit_law("repeated", found.x, loss).log_rmse

@@ -85,12 +85,19 @@ def test_a_law_of_an_own_formula_answers_as_any_other(tmp_path):
     columns = ["--loss", "loss", "--params", "N", "--data", "D", "--form", "1.69*g + A*N**-alpha + B*D**-alpha"]
     assert main(["fit", str(tmp_path / "t.csv"), *columns, "--draws", "20", "--out", str(tmp_path / "f.json")]) == 0
     kept = json.loads((tmp_path / "f.json").read_text())
-    assert kept["formula"] == "L = 1.69*g + A*N**-alpha + B*D**-alpha" and set(kept["parameters"]) == {"A", "B", "alpha", "g"}
+    assert kept["formula"] == "L = 1.69*g + A*N**-alpha + B*D**-alpha" and set(kept["parameters"]) == {
+        "A",
+        "B",
+        "alpha",
+        "g",
+    }
 
 
 def test_formulas_are_compared_with_forms():
     x, loss = simulated("joint")
-    found = compare(pd.DataFrame(x | {"loss": loss}), params="N", data="D", forms=["joint", "joint_tied", PAIRS["product_floor"]])
+    found = compare(
+        pd.DataFrame(x | {"loss": loss}), params="N", data="D", forms=["joint", "joint_tied", PAIRS["product_floor"]]
+    )
     assert set(found.table["form"]) == {"joint", "joint_tied", "E + A*N**-p*D**-q"} and found.chosen == "joint"
 
 

@@ -99,7 +99,9 @@ def test_a_saved_law_is_read_back_without_a_fit(law, table, tmp_path):
     back = ScalingLaw.load(tmp_path / "fit.json")
     assert back.to_dict() == law.to_dict() and str(back) == str(law)
     for runs in (None, 2):
-        pd.testing.assert_frame_equal(back.predict(runs, N=[1e9, 1e10], D=1e12), law.predict(runs, N=[1e9, 1e10], D=1e12))
+        pd.testing.assert_frame_equal(
+            back.predict(runs, N=[1e9, 1e10], D=1e12), law.predict(runs, N=[1e9, 1e10], D=1e12)
+        )
     assert back.profile("beta").equals(law.profile("beta"))
     own = fit(table, params="n", data="d", draws=30, form="E + A*N**-alpha + B*D**-beta", bounds={"alpha": (0.1, None)})
     own.save(tmp_path / "own.json")
@@ -109,7 +111,22 @@ def test_a_saved_law_is_read_back_without_a_fit(law, table, tmp_path):
 def test_a_law_is_predicted_from_its_file(table, tmp_path, capsys):
     table["flops"] = 7 * table["n"] * table["d"]
     table.to_csv(tmp_path / "t.csv", index=False)
-    columns = "--loss loss --params n --data d --draws 100 --cost flops --budget 1e21 --at N=1e10,D=1e12".split()
+    columns = [
+        "--loss",
+        "loss",
+        "--params",
+        "n",
+        "--data",
+        "d",
+        "--draws",
+        "100",
+        "--cost",
+        "flops",
+        "--budget",
+        "1e21",
+        "--at",
+        "N=1e10,D=1e12",
+    ]
     kept, out = str(tmp_path / "fit.json"), str(tmp_path / "more.json")
     files = ["--plot", str(tmp_path / "f.svg"), "--summary", str(tmp_path / "s.md")]
     assert main(["fit", str(tmp_path / "t.csv"), *columns, *files, "--out", kept]) == 0

@@ -67,7 +67,11 @@ def _constraints(
     """Return the options of `fit` that constrain a law; raise ChemscaleError for a wrong form or constraint."""
     from chemscale.scaling.forms.constraints import constrain, parse_bounds, parse_fixed, parse_ties
 
-    found = {"fix": parse_fixed(fix or []), "tie": parse_ties(tie or []), "bounds": parse_bounds(bounds or [])}
+    found: dict[str, Any] = {
+        "fix": parse_fixed(fix or []),
+        "tie": parse_ties(tie or []),
+        "bounds": parse_bounds(bounds or []),
+    }
     if form and check:
         constrain(form, **found)
     return found
@@ -144,8 +148,7 @@ def fit(
 
         points = [parse_point(point) for point in at or []]
         frame = _rows(table, where, drop_missing, loss, *columns, weights, cost)
-        options = (objective, delta, confidence, draws, seed)
-        law = fit(frame, loss, *columns, group, weights, form, *options, **constraints)
+        law = fit(frame, loss, *columns, group, weights, form, objective, delta, confidence, draws, seed, **constraints)
         predicted, of_runs = predictions(law, points), cost_of_table(frame, law.fit.x, cost)
         allocated = allocation(law, budget, of_runs) if budget else None
         LOG.info(law)
@@ -193,7 +196,7 @@ def _compare(
     table: "pd.DataFrame",
     out: Path,
     loss: str,
-    columns: tuple[str | None, ...],
+    columns: tuple[str | None, str | None, str | None, str | None],
     form: str | None,
     at: list[str] | None,
     cost: str | None,
@@ -239,7 +242,7 @@ def check(
     from chemscale.scaling import check, fit
 
     frame = _rows(table, where, drop_missing, loss, *columns[:4], weights)
-    content = check(fit(frame, loss, *columns, form, objective, delta, confidence, draws, seed, **constraints), frame)
+    content = check(fit(frame, loss, *columns, form, objective, delta, confidence, draws, seed, **constraints))
     LOG.info(content["statement"])
     write_json(out, content)
 

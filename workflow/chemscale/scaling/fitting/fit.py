@@ -149,6 +149,8 @@ def fit_law(
     theta = random_starts(form, scaling, x, log_y, starts, np.random.default_rng(0))
     every = projected_every(form)
     theta[::every] = project(form, law, log_y, theta[::every])
+    if form.starts_from:
+        theta[: starts // 2] = _starts_from(form, scaling, x, loss, weights, theta[: starts // 2])
 
     if target.kind == "huber" and delta is None:
         smooth, value = minimise(law, log_y, theta, low, high, Objective("least_squares_log"), weights[None])
@@ -165,8 +167,20 @@ def fit_law(
     parameters = {name: float(number) for name, number in form.natural(scaling, best).items()}
     check_residuals((law.log_loss(best[None]) - log_y)[0])
     diagnostics = diagnose(form, law, x, log_y, weights[None], theta, value, (low, high), target)
-    parameters |= form.fixed | dict.fromkeys(diagnostics["vanished"], 0.0)
+    parameters |= {**form.fixed, **dict.fromkeys(diagnostics["vanished"], 0.0)}
     return Fit(form, parameters, target, diagnostics, x, loss, weights, scaling, best)
+
+
+def _starts_from(
+    form: Form, scaling: Scaling, x: Variables, loss: np.ndarray, weights: np.ndarray, theta: np.ndarray
+) -> np.ndarray:
+    """Return starts θ (starts, parameters) whose parameters are those of the simpler form, where it has them."""
+    simpler = fit_law(str(form.starts_from), x, loss, objective="least_squares_log", weights=weights)
+    for place, name in enumerate(form.parameters):
+        if value := simpler.parameters.get(name):
+            theta[:, place] = form.theta_of(name, scaling, np.array(value))
+    low, high = bounds(form, scaling, x, np.log(loss)[None])
+    return np.clip(theta, low, high)
 
 
 def huber_from_residuals(

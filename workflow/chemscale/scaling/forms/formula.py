@@ -32,25 +32,41 @@ class Formula(Term):
     """A whole law as one term: u = log f(θ, x), with f a formula in Python's notation."""
 
     text: str
+    given: tuple[tuple[str, str, tuple[str, ...]], ...] = ()  # name, kind and variables where they do not follow
     tied_inside = True
+
+    @cached_property
+    def _body(self) -> ast.expr:
+        """The formula as Python reads it; raise ChemscaleError if it is none."""
+        source = re.sub(r"^\s*L\s*=", "", self.text).replace("^", "**").strip()
+        try:
+            return ast.parse(source, mode="eval").body
+        except SyntaxError as error:
+            raise self._no_formula(f"{error.msg} at character {error.offset}") from None
+
+    def _no_formula(self, detail: str) -> ChemscaleError:
+        return ChemscaleError(
+            f"form = {self.text!r}: no formula ({detail}); write e.g. E + A*N**-alpha, with the functions "
+            f"{', '.join(FUNCTIONS)}"
+        )
 
     @cached_property
     def expression(self) -> Any:
         """The formula as a sympy expression of `variables` and `parameters`."""
-        source = re.sub(r"^\s*L\s*=", "", self.text).replace("^", "**").strip()
         try:
-            return _expression(ast.parse(source, mode="eval").body)
-        except (SyntaxError, ValueError) as error:
-            detail = f"{error.msg} at character {error.offset}" if isinstance(error, SyntaxError) else str(error)
-            raise ChemscaleError(
-                f"form = {self.text!r}: no formula ({detail}); write e.g. E + A*N**-alpha, with the functions "
-                f"{', '.join(FUNCTIONS)}"
-            ) from None
+            return _expression(self._body)
+        except ValueError as error:
+            raise self._no_formula(str(error)) from None
+
+    @cached_property
+    def _names(self) -> set[str]:
+        called = {id(node.func) for node in ast.walk(self._body) if isinstance(node, ast.Call)}
+        return {node.id for node in ast.walk(self._body) if isinstance(node, ast.Name) and id(node) not in called}
 
     @cached_property
     def variables(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the variables in the formula."""
-        names = {symbol.name for symbol in self.expression.free_symbols}
+        names = self._names
         found = tuple(name for name in VARIABLES if name in names)
         if found != ("x",) and found[:2] != ("N", "D"):
             raise ChemscaleError(
@@ -62,8 +78,7 @@ class Formula(Term):
     @cached_property
     def parameters(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the parameters, in the order of the alphabet."""
-        names = {symbol.name for symbol in self.expression.free_symbols}
-        found = tuple(sorted(names - set(VARIABLES)))
+        found = tuple(sorted(self._names - set(VARIABLES)))
         if not found:
             raise ChemscaleError(f"form = {self.text!r}: has no parameter to fit; write e.g. E + A*x**-alpha")
         return found
@@ -73,10 +88,12 @@ class Formula(Term):
         """Kind of each parameter: exponent, floor (an irreducible loss) or positive."""
         from sympy import Symbol
 
-        kinds = []
+        kinds, given = [], {name: kind for name, kind, _ in self.given}
         for name in self.parameters:
             symbol = Symbol(name)
-            if self._bases.get(name):
+            if name in given:
+                kinds.append(given[name])
+            elif self._bases.get(name):
                 kinds.append("exponent")
             else:
                 kinds.append("floor" if self.expression.diff(symbol) == 1 else "positive")
@@ -114,7 +131,7 @@ class Formula(Term):
 
     def variables_of(self, exponent: str) -> tuple[str, ...]:
         """Return the variables that an exponent belongs to."""
-        return self._bases[exponent]
+        return {name: variables for name, _, variables in self.given}.get(exponent) or self._bases[exponent]
 
     def _units(self, scaling: Scaling) -> np.ndarray:
         """Return by how much θ exceeds each exponent; 0 for a parameter that is fitted by its logarithm."""

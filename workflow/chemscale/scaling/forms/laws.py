@@ -42,6 +42,7 @@ class Form:
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
+    starts_from: str | None = None  # a form whose fit is a good start for the parameters that they share
 
     @property
     def label(self) -> str:
@@ -161,6 +162,18 @@ def compute_exponent(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
     return beta / np.maximum(alpha + beta, 1e-12)
 
 
+def _used(seen: str, distinct: str, scale: str) -> str:
+    """Return the effective amount of what is `seen`, of which only `distinct` is new; see `RepeatedData`."""
+    return f"({distinct})*(1 + {scale}*(1 - exp(-({seen}/({distinct}) - 1)/{scale})))"
+
+
+# U_N, the size for which U distinct examples are optimal by E + A N^-α + B D^-β (Hoffmann et al. 2022, eq. 4)
+BALANCE = "(alpha*A/(beta*B))**(1/(alpha + beta))"
+USEFUL_N = f"min(N, {BALANCE}*(U*{BALANCE})**(beta/alpha))"
+REPEATED_BOTH = Formula(
+    f"E + A*({_used('N', USEFUL_N, 'R_N')})**-alpha + B*({_used('D', 'min(D, U)', 'R_D')})**-beta",
+    (("alpha", "exponent", ("N",)), ("beta", "exponent", ("D",)), ("R_N", "repeats", ()), ("R_D", "repeats", ())),
+)
 POWER, FLOOR = Power("coefficient", "exponent", "x"), Floor("floor")
 ALPHA, BETA, E = Power("A", "alpha", "N"), Power("B", "beta", "D"), Floor("E")
 HOFFMANN = "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2"
@@ -216,6 +229,14 @@ FORMS = {
             "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, repeated data only",
             (ALPHA, RepeatedData("B", "beta", "repeats", "D", "U"), E),
         ),
+        Form(
+            "repeated_both",
+            "L = E + A N'^-α + B D'^-β, D' = U (1 + R_D (1 − exp(−(D/U − 1)/R_D))), "
+            "N' = U_N (1 + R_N (1 − exp(−(N/U_N − 1)/R_N))), U_N: the size for which U is optimal",
+            "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 and 6",
+            (REPEATED_BOTH,),
+            starts_from="repeated",
+        ),
     )
 }
 # names of the literature: Hoffmann et al. 2022, eq. 10; Muennighoff et al. 2023, eq. 5
@@ -236,7 +257,7 @@ def named_form(name: "str | Form") -> Form:
         term = Formula(name)
         text = name.strip() if name.strip().startswith("L") else f"L = {name.strip()}"
         form = Form(FORMULA, text, "a formula of its user", (term,))
-        assert form.kinds and form.variables  # read now, so that a mistake is named at once
+        assert term.expression and form.variables and form.kinds  # read now, so that a mistake is named at once
         return form
     known = ALIASES.get(name.lower(), name)
     if known not in FORMS:
