@@ -16,7 +16,7 @@ class AtomicSum(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Return energies (M,) in eV, without the reference energies of the atoms."""
         atomic = self.atomic_energies(batch)
-        return atomic.new_zeros(len(batch[keys.N_ATOMS])).index_add(0, batch[keys.MOLECULE], atomic)
+        return atomic.new_zeros(batch[keys.N_ATOMS].shape[0]).index_add(0, batch[keys.MOLECULE], atomic)
 
 
 class AtomwisePotential(AtomicSum):
@@ -38,7 +38,7 @@ class AtomwisePotential(AtomicSum):
     def atomic_energies(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the energies (A,) of the atoms in eV, without their reference energies."""
         positions, i, j = batch[keys.POSITIONS], batch[keys.PAIR_I], batch[keys.PAIR_J]
-        half = len(i) // 2  # the second half of the pairs is the first one reversed
+        half = i.shape[0] // 2  # the second half of the pairs is the first one reversed
         vectors = positions.index_select(0, j[:half]) - positions.index_select(0, i[:half])  # (E/2, 3)
         features = self.representation(batch[keys.Z], vectors, i, j)  # (A, F)
         return self.readout(features).squeeze(-1)

@@ -66,7 +66,7 @@ class TrainingModule(pl.LightningModule):
         self.training_settings = task.settings.training
         self.learning_rate = float(task.settings.learning_rate) * 0.5**halvings
         self.total_steps = self.training_settings.steps.budget(task.settings.data, task.examples_per_step)
-        self.precision = precision
+        self.precision = dict(precision)
         self.losses: list[torch.Tensor] | None = [] if keep_losses else None
         # buffers, so that checkpoints carry them: (units of work, FLOPs) so far; (sum of losses, steps) since last read
         self.register_buffer("work", torch.zeros(2, dtype=torch.float64))

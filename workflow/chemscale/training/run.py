@@ -11,6 +11,7 @@ from chemscale.files import fingerprint, read_json
 from chemscale.training import CHECKPOINT_SECONDS, distributed
 from chemscale.training.attempts import Attempts, one_writer
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
+from chemscale.training.compilation import choose_compilation
 from chemscale.training.devices import device
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
 from chemscale.training.loop import TrainingModule, fit
@@ -84,6 +85,7 @@ def _train(
         evaluation = Evaluation(training.evaluations, training.patience, training.ema)
         module = TrainingModule(task, evaluation, attempts.halvings)
         module.precision = choose_precision(task, module.total_steps, checkpoints)
+        module.precision |= choose_compilation(task, module.total_steps, checkpoints)
         if attempts.halvings > MAX_HALVINGS:  # an earlier attempt had given up, but was killed before it could say so
             break
         checkpointing = Checkpointing(checkpoints, identity, checkpoint_seconds, attempts)

@@ -17,6 +17,7 @@ from chemscale.files import read_json, write_json
 from chemscale.training import CHECKPOINT_SECONDS
 from chemscale.training.attempts import Attempts, one_writer
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
+from chemscale.training.compilation import choose_compilation
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
 from chemscale.training.loop import TrainingModule, fit
 from chemscale.training.run import cell_fingerprint
@@ -95,6 +96,8 @@ def run_trial(settings: SweepSettings, trial: dict, state: Path) -> dict:
     # the rate of "plateau" falls upon evaluations, so that a trial needs those of a cell; patience enough for its end
     evaluations = training.evaluations if training.schedule == "plateau" else 1
     module = TrainingModule(task, Evaluation(evaluations, patience=evaluations), keep_losses=True)
+    # trials of one width share what is compiled
+    module.precision |= choose_compilation(task, len(settings.tune.learning_rates) * module.total_steps, directory)
     identity = cell_fingerprint(task)
     checkpointing = Checkpointing(directory, identity, CHECKPOINT_SECONDS, attempts)
     first = trial["status"] == "waiting"

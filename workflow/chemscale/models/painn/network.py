@@ -37,8 +37,8 @@ class PaiNN(schnetpack.PaiNN):
             dmu = along.index_select(0, j) * along_filter * unit  # (E, 3, F)
             if mu is not None:
                 dmu = dmu + (kept * mu).index_select(0, j) * kept_filter
-            dmu = sum_messages(dmu, i, len(z))
-            q = q + sum_messages(scalar.index_select(0, j) * scalar_filter, i, len(z))
+            dmu = sum_messages(dmu, i, z.shape[0])
+            q = q + sum_messages(scalar.index_select(0, j) * scalar_filter, i, z.shape[0])
             q, mu = mixing(q, dmu if mu is None else mu + dmu)
         return q[:, 0]
 

@@ -25,7 +25,7 @@ class SchNet(schnetpack.SchNet):
         for layer in self.interactions:
             filters = layer.filter_network(radial) * envelope  # (E/2, F)
             sent = layer.in2f(x).index_select(0, j).view(2, *filters.shape) * filters  # (2, E/2, F)
-            x = x + layer.f2out(sum_messages(sent.flatten(0, 1), i, len(z)))
+            x = x + layer.f2out(sum_messages(sent.flatten(0, 1), i, z.shape[0]))
         return x
 
 

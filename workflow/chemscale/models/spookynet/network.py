@@ -54,7 +54,7 @@ class SpookyNet(AtomicSum):
     def atomic_energies(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the energies (A,) of the atoms in eV, without their reference energies."""
         positions, i, j, molecule = (batch[k] for k in (keys.POSITIONS, keys.PAIR_I, keys.PAIR_J, keys.MOLECULE))
-        molecules = len(batch[keys.N_ATOMS])
+        molecules = batch[keys.N_ATOMS].shape[0]
         x = elements = self.embedding(batch[keys.Z])[None]  # (1, A, F)
         for key, embedding in self.electrons.items():
             if key in batch:
@@ -147,8 +147,8 @@ class LocalInteraction(nn.Module):
         s, p, d = messages.split(width, 1)
         y = angular[:, :, None]  # (E, 9, 1)
         s = torch.zeros_like(kept).index_add(0, i, s)  # (A, F)
-        p = kept.new_zeros(len(kept), 3, width).index_add(0, i, p[:, None] * y[:, 1:4])  # (A, 3, F)
-        d = kept.new_zeros(len(kept), 5, width).index_add(0, i, d[:, None] * y[:, 4:])  # (A, 5, F)
+        p = kept.new_zeros(kept.shape[0], 3, width).index_add(0, i, p[:, None] * y[:, 1:4])  # (A, 3, F)
+        d = kept.new_zeros(kept.shape[0], 5, width).index_add(0, i, d[:, None] * y[:, 4:])  # (A, 5, F)
         p1, p2 = self.p(p).chunk(2, -1)
         d1, d2 = self.d(d).chunk(2, -1)
         return self.mix((kept + s + (p1 * p2).sum(1) + (d1 * d2).sum(1))[None])
@@ -204,7 +204,7 @@ class ElectronicEmbedding(nn.Module):
         sign = (amount < 0).long().index_select(0, molecule)  # (A,)
         query = self.query(elements[0])  # (A, F)
         share = F.softplus((query * self.key[sign]).sum(1) / math.sqrt(query.shape[1]))  # (A,)
-        total = share.new_zeros(len(amount)).index_add(0, molecule, share)
+        total = share.new_zeros(amount.shape[0]).index_add(0, molecule, share)
         share = share * (amount / total).index_select(0, molecule)
         return self.mlp((share[:, None] * self.value[sign])[None])
 

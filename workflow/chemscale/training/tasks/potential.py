@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chemscale.config.cell_settings import CellSettings
 from chemscale.config.study_models import PotentialTraining
@@ -21,6 +21,9 @@ from chemscale.models.accounting import counted_flops
 from chemscale.models.potentials import build_potential, energy_and_forces
 from chemscale.models.registry import charged_families, potential_family
 from chemscale.training import distributed
+
+if TYPE_CHECKING:
+    from chemscale.training.compiled_step import CompiledStep
 
 EVALUATION_ATOMS = 512  # per batch
 
@@ -49,6 +52,7 @@ class PotentialTask:
         depth = cast(int, settings.depth)
         self.model = build_potential(settings.family, depth, settings.width, self.training.cutoff, charged=self.charged)
         self.trained: Any = self.model
+        self.step: CompiledStep | None = None  # the compiled training step, if it is used (training/compilation.py)
         self.flops_per_atom, self.flops_per_pair = self._step_flops()
 
     @property
@@ -92,10 +96,23 @@ class PotentialTask:
         return self._step_loss(micro_batch) * (not micro_batch.empty), work * (not micro_batch.empty)
 
     def _step_loss(self, micro_batch: MicroBatch) -> Tensor:
-        predicted = energy_and_forces(self.trained, micro_batch.batch, training=True)
-        energy_errors, force_errors = _errors(micro_batch.batch, *predicted)
-        energy = energy_errors.square().sum() / micro_batch.molecules
-        return self._loss(energy, force_errors.square().sum() / (3 * micro_batch.atoms))
+        batch, *sizes, _ = micro_batch
+        if self.step and self.step.serves(batch):
+            return self.step(self.model, batch, *sizes)
+        return self.step_loss(self.trained, batch, *sizes)
+
+    def step_loss(self, model: nn.Module, batch: dict[str, Tensor], molecules: int, atoms: int) -> Tensor:
+        """Return what `batch` adds to the loss of a batch of so many molecules and atoms."""
+        energy_errors, force_errors = _errors(batch, *energy_and_forces(model, batch, training=True))
+        energy = energy_errors.square().sum() / molecules
+        return self._loss(energy, force_errors.square().sum() / (3 * atoms))
+
+    @property
+    def compiled_key(self) -> str:
+        """Name of all that a compiled step depends on: trainings with the same one share it."""
+        s, weights = self.settings, self.training.loss
+        model = f"{s.family}-d{s.depth}-w{s.width}-{self.training.cutoff:g}" + ("-charged" if self.charged else "")
+        return f"{model}-energy{weights.energy:g}-force{weights.force:g}"
 
     def _loss(self, energy: Number, forces: Number) -> Number:
         """Return the loss of the mean squared errors of `energy` per atom and of the components of `forces`."""
