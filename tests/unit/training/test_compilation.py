@@ -106,12 +106,17 @@ def test_short_trainings_stay_eager_and_say_so(tiny_geometries, tmp_path):
 
 def test_what_an_earlier_run_measured_decides(tiny_geometries, tmp_path, monkeypatch):
     task = make_task(cell(tiny_geometries))
-    note = tiny_geometries.parent / "compiled" / f"{task.compiled_key}.json"
+    note = tiny_geometries.parent / ".compiled" / f"{task.compiled_key}.json"
     monkeypatch.setattr(compilation, "FIRST_SECONDS", 0.0)
     try:
-        write_json(note, {"eager_seconds": 1.0, "compiled_seconds": 0.999})  # hardly gains: not even from the cache
-        chosen = compilation.choose_compilation(task, 100, tmp_path)
+        of_torch = {"torch": torch.__version__}
+        note.parent.mkdir(exist_ok=True)
+        write_json(note, {"eager_seconds": 1.0, "compiled_seconds": 0.999} | of_torch)  # hardly gains
+        chosen = compilation.choose_compilation(task, 100, tmp_path / "one")
         assert chosen["probe"].startswith("not worth it for ")
+        write_json(note, {"failed": "could not be compiled: RuntimeError"} | of_torch)
+        chosen = compilation.choose_compilation(task, 10**9, tmp_path / "other")
+        assert chosen["probe"] == "could not be compiled: RuntimeError"
     finally:
         note.unlink()
 
@@ -124,8 +129,8 @@ def fail(*_):
     ("change", "said"),
     [
         ((compiled_step, "_compile", fail), "could not be compiled: RuntimeError"),
-        ((compilation, "_difference", lambda *_: 0.01), 0.01),
-        ((compilation, "_difference", lambda *_: float("nan")), None),
+        ((compilation, "_difference", lambda *_: 0.01), "gradients differed by 0.01"),
+        ((compilation, "_difference", lambda *_: float("nan")), "gradients differed by nan"),
         ((compiled_step, "distinct_sizes", lambda *_: False), "no batch has sizes that differ from those of the model"),
     ],
     ids=["compiler fails", "other gradients", "no gradients", "no example"],
@@ -134,11 +139,12 @@ def test_a_step_that_cannot_be_trusted_is_not_taken(
     change, said, tiny_geometries, tmp_path, worth_it, monkeypatch, caplog
 ):
     monkeypatch.setattr(*change)
-    task = make_task(cell(tiny_geometries))
+    task = make_task(cell(tiny_geometries, loss={"energy": 0.5, "force": 0.5}))  # of which nothing is noted
+    monkeypatch.setattr(compilation, "_keep", lambda note, found: compilation._eager(found["failed"]))
     with caplog.at_level(logging.WARNING, logger="chemscale"):
         chosen = compilation.choose_compilation(task, 100, tmp_path)
     assert not chosen["compiled"] and task.step is None
-    assert (chosen["probe"]["difference"] if isinstance(chosen["probe"], dict) else chosen["probe"]) == said
+    assert chosen["probe"] == said
     assert read_json(tmp_path / "compiled.json") == chosen
     if change[1] in ("_compile", "_difference"):
         assert "training is not compiled" in caplog.text and "\n" not in caplog.messages[-1]

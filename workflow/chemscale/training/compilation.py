@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from contextlib import suppress
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
@@ -62,10 +63,12 @@ def _choose(task: Any, steps: int, decided: dict[str, Any] | None) -> dict[str, 
     model = deepcopy(task.model).to(device())
     tried = batches[:TRIED_STEPS]
     eager, losses, gradients = _measure(task, model, tried, None)
-    cache = Path(task.settings.dataset).parent / "compiled"
+    cache = Path(task.settings.dataset).parent / ".compiled"
     use_cache(cache)
     note = cache / f"{task.compiled_key}.json"
     before = _noted(note)
+    if "failed" in before and not decided:
+        return _eager(before["failed"])
     expected = CACHED_SECONDS if before else FIRST_SECONDS / RUNS_PER_SIZE
     gain = 1 - before["compiled_seconds"] / before["eager_seconds"] if before else TYPICAL_GAIN
     if task.compiled_key in STEPS:
@@ -81,29 +84,37 @@ def _choose(task: Any, steps: int, decided: dict[str, Any] | None) -> dict[str, 
         compiled, other_losses, other_gradients = _measure(task, model, tried, step)
     except Exception as error:  # of torch's tracer or compiler, or of the C++ compiler; eager always works
         LOG.warning(f"training is not compiled ({type(error).__name__}: {str(error).splitlines()[0][:200]})")
-        return _eager(f"could not be compiled: {type(error).__name__}")
-    seconds = time.perf_counter() - start
+        return _keep(note, {"failed": f"could not be compiled: {type(error).__name__}"})
+    probe: dict[str, float | None] = {"eager_seconds": eager, "compiled_seconds": compiled}
+    probe["compilation_seconds"] = time.perf_counter() - start
     difference = _difference([*losses, *gradients], [*other_losses, *other_gradients])
-    probe: dict[str, float | None] = {"eager_seconds": eager, "compiled_seconds": compiled, "compilation_seconds": seconds}
     probe["difference"] = difference if math.isfinite(difference) else None
     if not difference < MAX_DIFFERENCE:
         LOG.warning(f"training is not compiled: gradients differ by {difference:.1g}")
-        return {"compiled": False, "probe": probe}
+        return _keep(note, {"failed": f"gradients differed by {difference:.1g}"})
+    _keep(note, probe)
     if not decided and compiled > MAX_TIME_RATIO * eager:
         return {"compiled": False, "probe": probe}
-    cache.mkdir(parents=True, exist_ok=True)
-    write_json(note, probe)
     task.step = STEPS[task.compiled_key] = step
     LOG.info(f"training is compiled: {1e3 * compiled:.1f} ms a step instead of {1e3 * eager:.1f} ms")
     return decided or {"compiled": True, "probe": probe}
 
 
-def _noted(note: Path) -> dict[str, float] | None:
-    """Return what an earlier run with the same step has measured, if there was one."""
+def _keep(note: Path, measured: dict[str, Any]) -> dict[str, Any]:
+    """Tell later trainings with the same step what was measured, where the folder can be written."""
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_json(note, measured | {"torch": torch.__version__})
+    return _eager(measured.get("failed", ""))
+
+
+def _noted(note: Path) -> dict[str, Any]:
+    """Return what an earlier training with the same step and version of torch has noted; empty without one."""
     try:
-        return read_json(note) if note.exists() else None
+        found = read_json(note) if note.exists() else {}
     except ChemscaleError:
-        return None
+        return {}
+    return found if found.get("torch") == torch.__version__ else {}
 
 
 def _eager(reason: str) -> dict[str, Any]:
