@@ -139,7 +139,7 @@ def our_step(model: nn.Module) -> Callable[[dict], None]:
 
 
 def our_compiled_step(model: nn.Module, example: dict) -> Callable[[dict], None]:
-    """The same step with its loss and gradients compiled, as a training of more than a minute takes it."""
+    """The same step with its loss and gradients compiled, as a training of more than two minutes takes it."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def loss(model: nn.Module, batch: dict, molecules: torch.Tensor, atoms: torch.Tensor) -> torch.Tensor:

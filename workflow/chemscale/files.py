@@ -89,6 +89,14 @@ def require_paths(*paths: Path | None) -> None:
             raise no_file(path, "file or folder")
 
 
+def require_writable(directory: Path) -> None:
+    """Raise OSError now if files cannot be written to a folder, rather than when hours of work are to be kept there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic(directory / ".writable") as temporary:
+        temporary.write_text("chemscale looks whether this folder can be written")
+    (directory / ".writable").unlink()
+
+
 def no_file(path: Path | str, kind: str = "file") -> ChemscaleError:
     """Return the error of a path at which there is nothing."""
     return ChemscaleError(f"{path}: no such {kind}; check the path")

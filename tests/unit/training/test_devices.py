@@ -1,5 +1,6 @@
 """A machine's GPUs are leased one by one, and a lease ends with its process."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from chemscale.errors import ChemscaleError
 from chemscale.training.devices import gpus, lease, lease_gpus
 
 HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
-       "l = lease(2, pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
+       "l = lease(['0', '1'], pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
 
 
 def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
@@ -20,11 +21,11 @@ def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
         [sys.executable, "-c", HOLD, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout.readline() == "leased\n"
-    first = lease(2, directory)
+    first = lease(["0", "1"], directory)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1", "device 0 is taken by the other process"
     holder.kill()
     holder.wait()
-    second = lease(2, directory)
+    second = lease(["0", "1"], directory)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0", "a killed process gives its device back"
     for lock in first + second:
         lock.close()
@@ -33,17 +34,17 @@ def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
 def test_several_devices_are_leased_together_or_not_at_all(tmp_path, monkeypatch):
     directory = tmp_path / "leases"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    [taken] = lease(3, directory)
+    [taken] = lease(["0", "1", "2"], directory)
 
     def give_back(seconds):
         # nothing is held while waiting: another process could take both that are free
-        both = lease(3, directory, count=2)
+        both = lease(["0", "1", "2"], directory, count=2)
         assert len(both) == 2
         for lock in [*both, taken]:
             lock.close()
 
     monkeypatch.setattr("chemscale.training.devices.time.sleep", give_back)
-    assert len(lease(3, directory, count=3)) == 3 and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
+    assert len(lease(["0", "1", "2"], directory, count=3)) == 3 and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
 
 
 @pytest.fixture
@@ -65,6 +66,40 @@ def test_more_devices_than_there_are_is_an_error(two_gpus):
 def test_a_schedulers_choice_is_kept(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     assert lease_gpus(1) == [] and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_more_preset_devices_than_needed_are_leased_among(two_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5a/7")
+    first = lease_gpus(1)
+    assert len(first) == 1 and os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5a/7")
+    second = lease_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-5a/7", "device 2 is taken"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    with pytest.raises(ChemscaleError, match="--gpus 3: only 2 GPUs available in CUDA_VISIBLE_DEVICES = 2,3"):
+        lease_gpus(3)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")  # another job, whose GPUs are numbered by themselves
+    third = lease_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+    for lock in first + second + third:
+        lock.close()
+
+
+def test_a_job_that_asked_for_a_gpu_and_has_none_ends(monkeypatch, caplog):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with gpus(None):
+        assert not caplog.records
+    with caplog.at_level(logging.WARNING, logger="chemscale"), gpus(1):
+        assert "--gpus 1: this machine has no GPU; going on with the CPU" in caplog.text
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with (
+        pytest.raises(ChemscaleError, match="--gpus 1: this job has no GPU, and its time limit counts on one"),
+        gpus(1),
+    ):
+        pass
+    with gpus(0):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_a_lease_lasts_for_the_block(two_gpus):

@@ -1,12 +1,14 @@
 """Parts that all commands share: the application, its exit codes and messages, and the options of several commands."""
 
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer import Argument, Option
@@ -17,13 +19,28 @@ from chemscale.files import read_json
 from chemscale.training.slurm import requeue
 
 EX_TEMPFAIL = 75  # of an interrupted training: the same command goes on from the saved state
+FAILURES_OF_MACHINE = {
+    errno.ENOSPC: "free some space and call again: what was saved is kept",
+    errno.EDQUOT: "free some of your quota and call again: what was saved is kept",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "change the permissions, or choose another folder",
+    errno.EPERM: "change the permissions, or choose another folder",
+    errno.EIO: "the disk or the network file system failed; call again when it is back",
+    errno.ESTALE: "the network file system lost the file; call again",
+}  # what to do
+FAILURES_OF_LIBRARIES = {
+    "No space left on device": "free some space and call again: what was saved is kept",
+    "Disk quota exceeded": "free some of your quota and call again: what was saved is kept",
+    "Read-only file system": "choose a folder that can be written",
+    "CUDA out of memory": "raise training.accumulate, which cuts batches into smaller parts, or take a larger GPU",
+}  # words of the message → what to do
 LOG = logging.getLogger(__name__)
 
 Settings = Annotated[str, Argument(metavar="SETTINGS.json", help="JSON file of settings; - reads standard input.")]
 Dataset = Annotated[Path, Argument(help="Folder of the dataset.")]
 Model = Annotated[Path, Argument(help="Record of a training run, or its model.safetensors.")]
 Workers = Annotated[int, Option(min=1, help="Number of processes that share the work.")]
-Gpus = Annotated[int, Option(min=0, help="Number of GPUs; 0 stays on the CPU, 1 uses a GPU if there is one.")]
+Gpus = Annotated[int | None, Option(min=0, help="Number of GPUs; 0 stays on the CPU; default: one if there is one.")]
 Seed = Annotated[int, Option(help="Seed of the random numbers.")]
 OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
 OutJson = Annotated[Path, Option("--out", help="JSON file to write.")]
@@ -58,19 +75,43 @@ def command(panel: str) -> Callable[[Callable], Callable]:
         def run(**options: object) -> None:
             try:
                 function(**options)
+            except OSError as error:
+                if error.errno not in FAILURES_OF_MACHINE:
+                    raise
+                _end(function.__name__, _failure(error), 2)
             except (ChemscaleError, Interrupted) as error:
-                interrupted = isinstance(error, Interrupted)
-                hint = "; call again to go on" if interrupted else ""
-                print(f"chemscale {function.__name__}: {error}{hint}", file=sys.stderr)
-                LOG.debug("raised here:", exc_info=True)
-                if interrupted:
+                if isinstance(error, Interrupted):
+                    _say(function.__name__, f"{error}; call again to go on")
                     requeue()
-                raise typer.Exit(EX_TEMPFAIL if interrupted else 2) from None
+                    raise typer.Exit(EX_TEMPFAIL) from None
+                _end(function.__name__, str(error), 2)
+            except Exception as error:
+                # libraries report a full disk or a full GPU in exceptions of their own
+                known = next((advice for words, advice in FAILURES_OF_LIBRARIES.items() if words in str(error)), None)
+                if known is None:
+                    raise
+                _end(function.__name__, f"{str(error).splitlines()[0]}; {known}", 2)
 
         app.command(rich_help_panel=panel)(run)
         return function
 
     return register
+
+
+def _failure(error: OSError) -> str:
+    """Return a failure of the machine as a message."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno or 0).lower()}; {FAILURES_OF_MACHINE[error.errno or 0]}"
+
+
+def _end(name: str, message: str, code: int) -> NoReturn:
+    _say(name, message)
+    raise typer.Exit(code) from None
+
+
+def _say(name: str, message: str) -> None:
+    print(f"chemscale {name}: {message}", file=sys.stderr)
+    LOG.debug("raised here:", exc_info=True)
 
 
 def _show_version(wanted: bool) -> None:

@@ -39,7 +39,7 @@ def generate(
     ] = None,
     properties: Annotated[Path | None, Option(help="Output of `properties`; computed if not given.")] = None,
     summary: Summary = None,
-    gpus: Gpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Generate molecules with a trained ChemGPT and measure their quality."""
     if prefix is not None and scaffold is not None:
@@ -102,7 +102,7 @@ def embed(
     neighbours: Annotated[
         int | None, Option(metavar="K", help="Compare K nearest neighbours with those by ECFP4.")
     ] = None,
-    gpus: Gpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Turn molecules into vectors by a trained ChemGPT."""
     require_paths(model, molecules)
@@ -153,7 +153,7 @@ def simulate(
     step: Annotated[float, Option(help="Time step in fs.")] = 0.5,
     seed: Seed = 0,
     summary: Summary = None,
-    gpus: Gpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Run molecular dynamics and relaxations with a trained potential and measure their quality."""
     require_paths(model, minima)
@@ -171,7 +171,7 @@ def evaluate(
     stores: Annotated[list[Path], Argument(metavar="STORE...", help="Folders of datasets of geometries.")],
     out: OutJson,
     structures: Annotated[int | None, Option(help="Most structures per split; default: all.")] = None,
-    gpus: Gpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Compute the errors of a trained potential on other datasets, per split and per number of heavy atoms."""
     require_paths(model, *stores)

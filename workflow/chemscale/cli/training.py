@@ -14,7 +14,7 @@ LOG = logging.getLogger(__name__)
 
 
 @command("Training")
-def tune(settings: Settings, out: OutJson, gpus: Gpus = 1) -> None:
+def tune(settings: Settings, out: OutJson, gpus: Gpus = None) -> None:
     """Find the best learning rates of small models and fit the rule that gives them for larger ones."""
     from chemscale.config.cell_settings import SweepSettings
 
@@ -31,7 +31,7 @@ def train(
     out: OutFolder,
     checkpoints: Annotated[Path | None, Option(help="Folder of checkpoints; default: OUT.checkpoints.")] = None,
     checkpoint_seconds: Annotated[float, Option(help="Seconds between two checkpoints.")] = CHECKPOINT_SECONDS,
-    gpus: Gpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Train one model; after an interruption, the same command goes on from the last checkpoint."""
     from chemscale.config.cell_settings import CellSettings
@@ -40,7 +40,7 @@ def train(
     cell = CellSettings.from_json(read_settings(settings))
     checkpoints = checkpoints or out.with_name(out.name + ".checkpoints")
     with leased(gpus):
-        if gpus > 1 and not launched():
+        if gpus and gpus > 1 and not launched():
             where = ["--out", out, "--checkpoints", checkpoints, "--checkpoint-seconds", checkpoint_seconds]
             exec_torchrun(gpus, cell.to_json(), checkpoints, [*map(str, where), "--gpus", str(gpus)])
         from chemscale.training.run import train_cell

@@ -1,12 +1,8 @@
-"""The attempts at a training, which may be killed and started again: their log, and one at a time."""
+"""The attempts at a training, which may be killed and started again: their log."""
 
-import fcntl
 import logging
-import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,28 +59,3 @@ class Attempts:
     def seconds(self) -> float:
         """Wall seconds of all attempts as last noted."""
         return sum(attempt["seconds"] for attempt in self.log)
-
-
-@contextmanager
-def one_writer(directory: Path) -> Iterator[None]:
-    """Hold the lock of a cell's state; wait while another process has it. The kernel frees it even after kill -9.
-
-    The lock lies beside `directory`, which is deleted at the end: a lock within it would no longer lock anyone out.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    if not distributed.first():  # the first process holds it for all
-        yield
-        return
-    with open(directory.with_name(f"{directory.name}.lock"), "a+") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                lock.seek(0)
-                LOG.info(f"{directory}: another process trains this cell ({lock.read()}); waiting")
-                time.sleep(5)
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        yield

@@ -20,9 +20,8 @@ from chemscale.training.tasks import Task
 
 LOG = logging.getLogger(__name__)
 
-FIRST_SECONDS = 60.0  # to trace and compile a step for the first time, roughly
+FIRST_SECONDS = 40.0  # to trace and compile a step for the first time, roughly; others of its size then gain too
 CACHED_SECONDS = 6.0  # the same from the cache of an earlier run
-RUNS_PER_SIZE = 3  # that share what is compiled: the amounts of data and the seeds of a study
 TYPICAL_GAIN = 0.4  # of the time of a step
 TRIED_STEPS = 3  # of each, over the same batches
 MAX_TIME_RATIO = 0.9  # a compiled step must take less than this share of the eager one
@@ -69,7 +68,7 @@ def _choose(task: Any, steps: int, decided: dict[str, Any] | None) -> dict[str, 
     before = _noted(note)
     if "failed" in before and not decided:
         return _eager(before["failed"])
-    expected = CACHED_SECONDS if before else FIRST_SECONDS / RUNS_PER_SIZE
+    expected = CACHED_SECONDS if before else FIRST_SECONDS
     gain = 1 - before["compiled_seconds"] / before["eager_seconds"] if before else TYPICAL_GAIN
     if task.compiled_key in STEPS:
         expected = 0.0

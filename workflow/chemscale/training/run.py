@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from chemscale.config.cell_settings import CellSettings
-from chemscale.files import fingerprint, read_json
+from chemscale.files import fingerprint, read_json, require_writable
 from chemscale.training import CHECKPOINT_SECONDS, distributed
-from chemscale.training.attempts import Attempts, one_writer
+from chemscale.training.attempts import Attempts
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
 from chemscale.training.compilation import choose_compilation
 from chemscale.training.devices import device
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
+from chemscale.training.lock import one_writer
 from chemscale.training.loop import TrainingModule, fit
 from chemscale.training.precision import choose_precision
 from chemscale.training.record import finished, write_record
@@ -43,6 +44,8 @@ def train_cell(
     Raises ChemscaleError for unusable settings or data and for checkpoints of another cell.
     """
     startup = time.process_time()
+    for directory in (out, checkpoints):
+        require_writable(directory)
     with one_writer(checkpoints):
         task = make_task(settings)
         identity = cell_fingerprint(task)

@@ -15,10 +15,11 @@ import numpy as np
 from chemscale.config.cell_settings import SweepSettings
 from chemscale.files import read_json, write_json
 from chemscale.training import CHECKPOINT_SECONDS
-from chemscale.training.attempts import Attempts, one_writer
+from chemscale.training.attempts import Attempts
 from chemscale.training.checkpoints import Checkpointing, newest_checkpoint
 from chemscale.training.compilation import choose_compilation
 from chemscale.training.evaluation import Evaluation, NonFiniteLoss
+from chemscale.training.lock import one_writer
 from chemscale.training.loop import TrainingModule, fit
 from chemscale.training.run import cell_fingerprint
 from chemscale.training.tasks import make_task
