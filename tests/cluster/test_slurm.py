@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import yaml
 from helpers.slurm import CELL, Head
 
 from chemscale.files import read_json, read_table
@@ -79,6 +80,23 @@ def test_a_cell_that_runs_out_of_time_goes_on_without_a_retry(make_head):
     (job,) = head.train_jobs()
     assert int(job["Restarts"]) >= 1 and job["TimeLimit"] == "00:01:00"
     assert attempts(head) == 1 + int(job["Restarts"]) and metrics(head)["steps"] == 40000
+
+
+def test_small_cells_share_a_job(make_head):
+    head = make_head(steps=200)
+    head.pack_minutes = 30
+    study = yaml.safe_load((head.directory / "cluster.yaml").read_text())
+    study["language"]["data"] = [200, 600, 1800]
+    (head.directory / "cluster.yaml").write_text(yaml.safe_dump(study))
+    head.start("training", "--retries", "0")
+    head.finish()
+    runs = head.directory / "results/cluster/runs/language/chemgpt-slim/w8"
+    records = [read_json(path) for path in runs.glob("*/seed0/metrics.json")]
+    assert sorted(record["data"] for record in records) == [200, 600, 1800]
+    assert all(record["status"] == "finished" and record["attempts"] == 1 for record in records)
+    (job,) = head.train_jobs()
+    assert "pack-language-chemgpt-slim-0" in job["Comment"] and job["NumCPUs"] == "1", "one at a time"
+    assert job["TimeLimit"] == "00:16:00", "10 minutes as any job, and 2 for each cell"
 
 
 def test_a_cancelled_cell_is_retried_once(head, undisturbed):

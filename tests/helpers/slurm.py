@@ -127,6 +127,7 @@ class Head:
     directory: Path
     cluster: Cluster
     process: subprocess.Popen | None = None
+    pack_minutes: int = 0  # a job per cell
 
     def start(self, *arguments: str, partition: str = "cpu") -> None:
         """Type `snakemake --profile slurm` from the top of the clone, with arguments after the target."""
@@ -136,7 +137,9 @@ class Head:
         command += ["--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "2"]
         paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
         environment = self.cluster.environment | {"PATH": os.pathsep.join(paths)}
-        environment |= {"PYTHONPATH": str(self.directory / "workflow")}
+        environment |= {"PYTHONPATH": str(self.directory / "workflow"), "CHEMSCALE_SITE": "site.yaml"}
+        if not (self.directory / "site.yaml").exists():
+            (self.directory / "site.yaml").write_text(f"pack_minutes: {self.pack_minutes}\n")
         with open(self.directory / "output", "a") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -151,9 +154,8 @@ class Head:
         """The jobs submitted for trainings of this clone, in order."""
         jobs = self.cluster.jobs().values()
         here = [job for job in jobs if job.get("WorkDir", "") == str(self.directory)]
-        return sorted(
-            (job for job in here if "rule_train" in job.get("Comment", "")), key=lambda job: int(job["JobId"])
-        )
+        trainings = [job for job in here if re.search("rule_train|rule_pack", job.get("Comment", ""))]
+        return sorted(trainings, key=lambda job: int(job["JobId"]))
 
     def wait_for_checkpoint(self, seconds: float = 120) -> dict[str, str]:
         """Return the job of the training once it has saved its state."""

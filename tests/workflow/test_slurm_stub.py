@@ -80,7 +80,9 @@ def cluster(checkout, study, tmp_path_factory) -> tuple[Path, list[dict], str]:
         "PATH": f"{STUBS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(directory / "workflow"),
         "STUB_SLURM": str(jobs),
+        "CHEMSCALE_SITE": "site.yaml",
     }
+    (directory / "site.yaml").write_text("pack_minutes: 0\n")  # a job per cell
     with open(directory / "output", "w") as output:
         command = [sys.executable, "-m", "snakemake", *OPTIONS.split()]
         head = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output)

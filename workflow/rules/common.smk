@@ -156,6 +156,30 @@ def estimated(command, *names):
     )
 
 
+PACKS = study.packs(CELLS, {name: study.estimate(cell, SITE) for name, cell in CELLS.items()}, SITE)
+PACK_OF = {cell: pack for pack, cells in PACKS.items() for cell in cells}
+# the name of all packs in the profile's group-components: the cells of a pack do not depend on one another
+workflow.parent_groupids.update(dict.fromkeys(PACKS, "pack"))
+
+
+def pack(wildcards):
+    """Return the pack of a small cell: on a cluster, its cells are trained one after the other in one job."""
+    return PACK_OF.get(cell_name(wildcards))
+
+
+def train_asks():
+    """Return the resources of a training; in a pack, cells share the start of a job and run one at a time."""
+
+    def runtime(wildcards, attempt):
+        name = cell_name(wildcards)
+        if name not in PACK_OF:
+            return requested(attempt, "train", name)["runtime"]
+        first = PACKS[PACK_OF[name]][0] == name
+        return study.runtime_in_pack(estimated("train", name), first)
+
+    return cell_asks("train") | {"runtime": runtime, "one_at_a_time": 1}
+
+
 @functools.cache
 def requested(attempt, *job):
     """Return what a job of `estimated` asks for in an attempt."""

@@ -48,11 +48,13 @@ rule train:
     benchmark:
         f"logs/{{study}}/train/{CELL}.tsv"
     priority: cell_priority
+    group:
+        pack
     conda:
         ENVIRONMENT
     threads: ranks
     resources:
-        **cell_asks("train"),
+        **train_asks(),
     params:
         settings=cell_settings,
         record=subpath(output.metrics, parent=True),

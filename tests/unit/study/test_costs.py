@@ -26,13 +26,16 @@ def smoke(checkout) -> dict:
 
 
 def test_the_jobs_are_those_that_snakemake_plans(smoke, tmp_path):
-    bill = costs(smoke, REGISTRY, tmp_path)
+    bill = costs(smoke, REGISTRY, tmp_path, study.Site.from_json({"pack_minutes": 0}))
     jobs = {row["rule"]: row["jobs"] for row in bill["jobs"]}
     # tests/workflow/test_plans.py counts the same in Snakemake's plan
     assert jobs == {"encode": 1, "label": 1, "properties": 1, "minima": 1} | {
         "tune": 3, "train": 15, "generate": 6, "simulate": 9
     }  # fmt: skip
     assert bill["totals"]["jobs"] == 37 and bill["totals"]["cells"] == 15
+    packed = costs(smoke, REGISTRY, tmp_path)
+    assert {row["rule"]: row["jobs"] for row in packed["jobs"]} == jobs | {"train": 3}  # a pack per family
+    assert packed["totals"] == bill["totals"] | {"jobs": 25}
 
 
 def test_cells_cost_what_the_rules_ask_for(checkout, tmp_path):

@@ -11,6 +11,7 @@ from chemscale.data.sources import SOURCES
 from chemscale.files import read_json
 from chemscale.study.estimates import Estimate, estimate, estimate_sweep, estimate_use, resources, seconds_of, uses
 from chemscale.study.grid import Cell, cells, tuned_families
+from chemscale.study.packs import packs
 from chemscale.study.site import Site
 
 HEADER = ("cell", "parameters", "FLOPs", "time", "limit", "memory", "GPUs")
@@ -20,9 +21,10 @@ def costs(config: dict, datasets: dict[str, dict], results: Path, site: Site | N
     """Return what a complete configuration costs, from the numbers that the rules ask a scheduler for.
 
     `cells` has one row per cell: parameters, flops, seconds (estimated, without margin), runtime (time limit in
-    minutes), mem_mb, gpu. `jobs` counts the jobs of each rule that a cluster runs, with cpu_hours and gpu_hours where
-    they are estimated; `totals` sums them. `measured` compares finished records in `results` with the estimates, one
-    row per family and device: `factor` is the median of measured over estimated seconds, before any calibration.
+    minutes), mem_mb, gpu. `jobs` counts the jobs of each rule that a cluster runs, a pack of cells as one, with
+    cpu_hours and gpu_hours where they are estimated; `totals` sums them. `measured` compares finished records in
+    `results` with the estimates, one row per family and device: `factor` is the median of measured over estimated
+    seconds, before any calibration.
     """
     table = cells(config)
     found = {cell.name: estimate(cell, site) for cell in table}
@@ -43,14 +45,18 @@ def costs(config: dict, datasets: dict[str, dict], results: Path, site: Site | N
             for use in uses(config, cell):
                 used[use].append(estimate_use(config, use, cell, datasets, site))
         estimated |= used
-    jobs = [{"rule": rule, "jobs": number} for rule, number in counted.items()]
+    jobs: list[dict[str, Any]] = [{"rule": rule, "jobs": number} for rule, number in counted.items()]
     jobs += [{"rule": rule, "jobs": len(of)} | _hours(of) for rule, of in estimated.items() if of]
+    packed = packs({cell.name: cell for cell in table}, found, site or Site())
+    saved = sum(len(members) - 1 for members in packed.values()) if "train" in estimated else 0
+    for row in jobs:
+        row["jobs"] -= saved if row["rule"] == "train" else 0
     everything = [one for of in estimated.values() for one in of]
     return {
         "study": config["study"],
         "cells": rows,
         "jobs": jobs,
-        "totals": {"cells": len(table), "jobs": counted.total() + len(everything)}
+        "totals": {"cells": len(table), "jobs": counted.total() + len(everything) - saved}
         | {"flops": sum(cell.work.flops for cell in table)}
         | _hours(everything),
         "measured": list(_measured(table, results)),

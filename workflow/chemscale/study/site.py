@@ -6,7 +6,7 @@ from typing import Literal
 
 from chemscale.errors import ChemscaleError
 from chemscale.files import read_yaml
-from chemscale.typed import Count, Keys, Positive, key
+from chemscale.typed import Count, Keys, NonNegative, Positive, key
 
 ACCOUNT, PARTITION = "SBATCH_ACCOUNT", "SBATCH_PARTITION"  # as Slurm's own sbatch reads them
 FILE = "CHEMSCALE_SITE"  # names another file than profiles/slurm/site.yaml
@@ -26,6 +26,9 @@ class Site(Keys):
     account: str | None = key("account that jobs are charged to; left out, the user's default one", None)
     cpu: Nodes = key("nodes for jobs without a GPU", Nodes)
     gpu: Nodes = key("nodes for jobs with GPUs", Nodes)
+    pack_minutes: NonNegative = key(
+        "time of the small cells that one job trains one after the other; 0 makes every cell a job", 30, unit="minutes"
+    )
     calibration: dict[str, dict[Literal["cpu", "gpu"], Positive]] = key(
         "measured over estimated seconds by family and device, as `chemscale cost` prints them", {}
     )
