@@ -17,7 +17,7 @@ PANELS = {
     "Data": ["fetch", "encode", "label", "ingest"],
     "Training": ["tune", "train"],
     "Models": ["generate", "properties", "score", "embed", "export", "minima", "simulate", "evaluate"],
-    "Laws": ["fit", "check", "isoflop", "plan"],
+    "Laws": ["fit", "predict", "check", "isoflop", "plan"],
     "Studies": ["cost", "collect"],
 }
 COMMANDS = get_command(app).commands

@@ -91,10 +91,12 @@ def require_paths(*paths: Path | None) -> None:
 
 def require_writable(directory: Path) -> None:
     """Raise OSError now if files cannot be written to a folder, rather than when hours of work are to be kept there."""
-    directory.mkdir(parents=True, exist_ok=True)
+    missing = not directory.exists()
     with atomic(directory / ".writable") as temporary:
         temporary.write_text("chemscale looks whether this folder can be written")
     (directory / ".writable").unlink()
+    if missing:  # as it was: other parts of the program take an existing folder for a begun one
+        directory.rmdir()
 
 
 def no_file(path: Path | str, kind: str = "file") -> ChemscaleError:

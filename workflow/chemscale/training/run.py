@@ -44,7 +44,7 @@ def train_cell(
     Raises ChemscaleError for unusable settings or data and for checkpoints of another cell.
     """
     startup = time.process_time()
-    for directory in (out, checkpoints):
+    for directory in (out, checkpoints) if distributed.first() else ():
         require_writable(directory)
     with one_writer(checkpoints):
         task = make_task(settings)
