@@ -3,15 +3,17 @@
 Simulated tables of every form of two variables and of curves, at losses of 0.01 to 10, N of 10³ to 10¹², D of 10² to
 10¹³, 12 to 240 runs, noise of 0.2 to 5 %, with and without outliers, objectives from least squares to Huber with
 δ = 0.001. Each is fitted as `fit_law` does and by 300 other starts; the share of tables is printed where `fit_law` is
-not worse than the best of both by more than 1e-6. Then the time of one fit of 240 rows with its diagnostics, and of
-1,000 bootstraps of 40 runs with 6 checkpoints each.
+not worse than the best of both by more than 1e-6. Then the time of one fit of 240 rows with its diagnostics, of
+1,000 bootstraps of 40 runs with 6 checkpoints each, and of a law with intervals and limits of 10,000 rows.
 """
 
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 
+from chemscale.scaling import fit as fit_table
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.fitting.newton import minimise
 from chemscale.scaling.fitting.starts import project, random_starts
@@ -73,3 +75,10 @@ if __name__ == "__main__":
     print(f"one fit of 240 rows: {min(seconds(lambda: fit_law('joint', x, loss, 1e-3)) for _ in range(5)):.2f} s")
     fit = fit_law("joint", x, loss, 1e-3)
     print(f"1,000 bootstraps of 40 runs: {seconds(lambda: bootstrap(fit, 1000, groups=runs)):.0f} s")
+    many = pd.DataFrame({"n": 10 ** rng.uniform(6, 9, 10_000), "d": 10 ** rng.uniform(8, 11, 10_000)})
+    mean = 1.69 + 406.4 * many["n"] ** -0.34 + 410.7 * many["d"] ** -0.28
+    many["loss"] = mean * np.exp(0.01 * rng.normal(size=10_000))
+    for options in ({}, {"delta": 1e-3}, {"objective": "lad"}):
+        start = time.process_time()
+        fit_table(many, params="n", data="d", draws=1000, **options)
+        print(f"10,000 rows, 1,000 draws {options or ''}: {time.process_time() - start:.0f} s of CPU time")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers.clones import make_clone
 
 CHECKOUT = Path(__file__).parents[2]
-WIDTHS, SEEDS = [8 * k for k in range(1, 21)], 10
+WIDTHS, SEEDS = [2**k for k in range(3, 11)], 25
 ROUNDS = 3
 NOTEBOOKS = {
     "language": ("runs", "fits"),
