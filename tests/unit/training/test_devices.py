@@ -14,6 +14,13 @@ HOLD = "import sys, pathlib; from chemscale.training.devices import lease; " \
        "l = lease(['0', '1'], pathlib.Path(sys.argv[1])); print('leased', flush=True); sys.stdin.read()"  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """Leases set CUDA_VISIBLE_DEVICES, which later tests must not inherit."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+
+
 def test_each_process_gets_a_device_of_its_own(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     directory = tmp_path / "leases"

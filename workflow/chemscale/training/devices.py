@@ -86,7 +86,7 @@ def lease_gpus(count: int) -> list[TextIO]:
     if fewer GPUs are there.
     """
     preset = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if "WORLD_SIZE" in os.environ or (preset is None and not shutil.which("nvidia-smi")):
+    if "WORLD_SIZE" in os.environ or not (shutil.which("nvidia-smi") or Path("/dev/kfd").exists()):
         return []
     devices = _installed_gpus() if preset is None else [name.strip() for name in preset.split(",") if name.strip()]
     if 0 < len(devices) < count:
