@@ -129,3 +129,37 @@ def test_evaluation_sees_each_structure_once_in_order(geometries):
     assert len(batches) > 1
     forces = torch.cat([batch[keys.FORCES] for batch in batches])
     np.testing.assert_array_equal(forces, geometries.forces[geometries.atoms(rows)])
+
+
+def test_augmented_batches_turn_every_molecule_anew_in_every_epoch(geometries):
+    rows = geometries.rows("train", 12)
+    references = fit_references(geometries, rows)
+    plain, turned = (
+        list(islice((b for (b,) in GeometryBatches(geometries, rows, references, CUTOFF, 48, 1, augmented=a)), 20))
+        for a in (False, True)
+    )
+    determinants, matrices = [], []
+    for (batch, *_), (other, *_) in zip(plain, turned, strict=True):
+        assert torch.equal(batch[keys.Z], other[keys.Z]) and torch.equal(batch[keys.ENERGY], other[keys.ENERGY])
+        assert torch.equal(batch[keys.PAIR_I], other[keys.PAIR_I])  # distances stay as they are
+        for molecule in range(len(batch[keys.N_ATOMS])):
+            own = batch[keys.MOLECULE] == molecule
+            if own.sum() < 3:  # too few vectors to determine a matrix
+                continue
+            old, new = (torch.cat([b[keys.POSITIONS][own], b[keys.FORCES][own]]).double() for b in (batch, other))
+            matrix = torch.linalg.lstsq(old, new).solution  # positions and forces are turned by one orthogonal matrix
+            torch.testing.assert_close(old @ matrix, new, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(matrix @ matrix.T, torch.eye(3).double(), atol=1e-4, rtol=1e-4)
+            determinants.append(torch.det(matrix).round().item())
+            matrices.append(matrix)
+    assert set(determinants) == {1.0, -1.0}
+    assert len({round(m[0, 0].item(), 3) for m in matrices}) > 0.9 * len(matrices)
+    # a run that goes on from a checkpoint sees the same ones, and so do several processes
+    (resumed,) = next(iter(GeometryBatches(geometries, rows, references, CUTOFF, 48, 1, first=7, augmented=True)))
+    assert torch.equal(resumed.batch[keys.POSITIONS], turned[7].batch[keys.POSITIONS])
+    shares = [
+        next(iter(GeometryBatches(geometries, rows, references, CUTOFF, 48, 1, 7, rank, 2, augmented=True)))[0]
+        for rank in (0, 1)
+    ]
+    together = torch.cat([share.batch[keys.POSITIONS] for share in shares])
+    assert sorted(together.tolist()) == sorted(turned[7].batch[keys.POSITIONS].tolist())

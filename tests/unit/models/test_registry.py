@@ -110,26 +110,27 @@ def test_a_family_from_outside_is_accepted_documented_sized_built_and_drawn(toy)
 
 
 def test_without_its_line_the_family_is_refused():
-    with pytest.raises(ChemscaleError, match=r"potential\.families\.toy.* schnet, painn"):
+    with pytest.raises(ChemscaleError, match=r"potential\.families\.toy.* mpnn, schnet, painn"):
         study({"toy": {"widths": [8], "learning_rate": 0.01}})
 
 
 def test_records_are_complete_and_can_be_told_apart():
     assert list(families_of("language")) == ["chemgpt", "chemgpt-slim"]
-    assert set(families_of("potential")) == {"schnet", "painn", "spookynet", "allegro"}
+    nequip = {"nequip-l0", "nequip-l1", "nequip-l2"}  # records that share a folder
+    assert set(families_of("potential")) == {"mpnn", "schnet", "painn", "spookynet", "allegro", *nequip}
     for field in ("name", "label", "colour"):
         assert len({getattr(family, field) for family in FAMILIES.values()}) == len(FAMILIES)
     for name, family in FAMILIES.items():
         assert name == family.name and family.arm in ARMS and family.symmetry in SYMMETRIES
         assert re.fullmatch("#[0-9a-f]{6}", family.colour) and family.description and family.source
-        assert set(family.groups) <= {"embedding", "position", "head"}
+        assert set(family.groups) <= {"embedding", "position", "head", "matrices"}
     assert charged_families() == ["spookynet"]
 
 
 def test_a_family_of_the_other_arm_is_refused_with_those_there_are():
     with pytest.raises(ChemscaleError, match=r"family = 'painn': .* arm language; choose one of chemgpt, chemgpt-slim"):
         language_family("painn")
-    with pytest.raises(ChemscaleError, match=r"family = 'chemgpt': .* choose one of schnet, painn"):
+    with pytest.raises(ChemscaleError, match=r"family = 'chemgpt': .* choose one of mpnn, schnet, painn"):
         potential_family("chemgpt")
 
 

@@ -15,7 +15,9 @@ from chemscale.training.checkpoints import StopSignal
 from chemscale.training.run import train_cell
 from chemscale.training.tasks import make_task
 
-SPOOKYNET = pytest.param("spookynet", 2, marks=pytest.mark.slow)  # takes a minute to compile
+SLOW = [  # take a minute or two to compile
+    pytest.param(family, 2, marks=pytest.mark.slow) for family in ("mpnn", "spookynet", "allegro", "nequip-l1")
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +52,7 @@ def batches_of(task, count):
     return [*whole, next(iter(few.batches(first=0)))[0]]
 
 
-@pytest.mark.parametrize(("family", "depth"), [("schnet", 1), ("painn", 2), SPOOKYNET])
+@pytest.mark.parametrize(("family", "depth"), [("schnet", 1), ("painn", 2), *SLOW])
 def test_loss_and_gradients_are_those_of_eager_at_every_size(family, depth, tiny_geometries):
     task = make_task(cell(tiny_geometries, family=family, depth=depth))
     batches = batches_of(task, 5)

@@ -91,20 +91,30 @@ def collate(
 
 
 def gather(
-    geometries: Geometries, rows: np.ndarray, references: np.ndarray, cutoff: float, device: str | torch.device
+    geometries: Geometries,
+    rows: np.ndarray,
+    references: np.ndarray,
+    cutoff: float,
+    device: str | torch.device,
+    orientations: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """Return the batch of the structures `rows` (M,), labels included: names, shapes and units are those of `keys`.
 
     `references` (119,) in eV are subtracted in double precision, before energies become float32: the spacing of
-    float32 at the energy of a whole molecule is larger than what is to be learned.
+    float32 at the energy of a whole molecule is larger than what is to be learned. `orientations` (M, 3, 3) are
+    orthogonal matrices that turn positions and forces; without them both stay as they are stored.
     """
     n_atoms = geometries.n_atoms(rows)  # (M,)
     atoms = geometries.atoms(rows)  # (A,)
     z = geometries.z[atoms]
     energy = subtract(geometries.energy[rows], references, z, n_atoms)
-    labels = {keys.FORCES: geometries.forces[atoms], keys.ENERGY: energy.astype(np.float32)}
+    positions, forces = geometries.positions[atoms], geometries.forces[atoms]  # (A, 3)
+    if orientations is not None:
+        turns = np.repeat(orientations, n_atoms, axis=0).astype(np.float32)  # (A, 3, 3)
+        positions, forces = (np.einsum("axy,ay->ax", turns, vectors) for vectors in (positions, forces))
+    labels = {keys.FORCES: forces, keys.ENERGY: energy.astype(np.float32)}
     return {
-        **collate(z, geometries.positions[atoms], n_atoms, geometries.electrons(rows), cutoff, device),
+        **collate(z, positions, n_atoms, geometries.electrons(rows), cutoff, device),
         **{key: torch.from_numpy(values).to(device) for key, values in labels.items()},
     }
 
@@ -127,12 +137,24 @@ def epoch_batches(n_atoms: np.ndarray, batch_atoms: int, seed: int, epoch: int) 
     return [order[part] for part in batch_slices(n_atoms[order], batch_atoms)]
 
 
+def epoch_orientations(structures: int, seed: int, epoch: int) -> np.ndarray:
+    """Return one random orthogonal matrix per structure, (S, 3, 3), a function of the arguments alone.
+
+    They are uniform over rotations and their products with an inversion: the Q of a Gaussian matrix, with the signs
+    that make it unique (Mezzadri, Notices of the AMS 54, 592 (2007)).
+    """
+    gaussian = np.random.default_rng((seed, epoch, 1)).normal(size=(structures, 3, 3))
+    q, r = np.linalg.qr(gaussian)
+    return q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None]
+
+
 class GeometryBatches(IterableDataset):
     """Endless batches for training, from batch `first` on; batch k depends on (seed, k) alone, so runs can resume.
 
     Every structure of `rows` comes once per epoch. A batch is cut into `processes` times `accumulate` micro-batches, of
-    which process `rank` gets its `accumulate` as a list: the batch is the same however many work on it. The other
-    arguments are those of `gather` and `epoch_batches`.
+    which process `rank` gets its `accumulate` as a list: the batch is the same however many work on it. With
+    `augmented` every molecule is turned at random, anew in every epoch. The other arguments are those of `gather` and
+    `epoch_batches`.
     """
 
     def __init__(
@@ -148,7 +170,9 @@ class GeometryBatches(IterableDataset):
         processes: int = 1,
         accumulate: int = 1,
         device: str | torch.device = "cpu",
+        augmented: bool = False,
     ):
+        self.augmented = augmented
         self.geometries, self.rows, self.references, self.cutoff = geometries, rows, references, cutoff
         self.batch_atoms, self.seed, self.first, self.device = batch_atoms, seed, first, device
         self.parts = processes * accumulate
@@ -159,14 +183,18 @@ class GeometryBatches(IterableDataset):
         epoch, skip = 0, self.first
         while True:
             batches = epoch_batches(n_atoms, self.batch_atoms, self.seed, epoch)
+            turns = epoch_orientations(len(self.rows), self.seed, epoch) if self.augmented else None
             for places in batches[skip:]:
                 molecules, atoms = len(places), int(n_atoms[places].sum())
-                yield [MicroBatch(self._share(places, part), molecules, atoms, part >= molecules) for part in self.own]
+                shares = (self._share(places, part, turns) for part in self.own)
+                empty = (part >= molecules for part in self.own)
+                yield [MicroBatch(share, molecules, atoms, e) for share, e in zip(shares, empty, strict=True)]
             epoch, skip = epoch + 1, max(0, skip - len(batches))
 
-    def _share(self, places: np.ndarray, part: int) -> dict[str, Tensor]:
-        rows = self.rows[places[part % len(places) :: self.parts]]
-        return gather(self.geometries, rows, self.references, self.cutoff, self.device)
+    def _share(self, places: np.ndarray, part: int, turns: np.ndarray | None) -> dict[str, Tensor]:
+        own = places[part % len(places) :: self.parts]
+        orientations = None if turns is None else turns[own]
+        return gather(self.geometries, self.rows[own], self.references, self.cutoff, self.device, orientations)
 
 
 def evaluation_batches(

@@ -15,7 +15,8 @@ from torch.utils.flop_counter import flop_registry
 def parameter_groups(model: nn.Module, prefixes: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     """Return the parameters in each group: embedding, position, matrices, scalars (biases, norms, scales) and head.
 
-    `prefixes` of a family (`Family.groups`) say how the names in its embedding, position and head begin.
+    `prefixes` of a family (`Family.groups`) say how the names in its embedding, position and head begin; the shapes of
+    the others tell matrices from scalars where the prefixes do not.
     """
     counts = dict.fromkeys(("embedding", "position", "matrices", "scalars", "head"), 0)
     for name, parameter in model.named_parameters():

@@ -31,7 +31,9 @@ class Family(ABC):
     description: str  # what it sees, for the tables in docs/
     source: str  # the publication, for the tables in docs/
     network: str  # "module:function" that returns a network with fresh weights; imported when one is built
-    groups: Mapping[str, tuple[str, ...]]  # "embedding", "position", "head": prefixes of their parameters' names
+    # how the names of the parameters begin in "embedding", "position" and "head", and in "matrices" where their shapes
+    # do not tell
+    groups: Mapping[str, tuple[str, ...]]
 
     def build(self, *arguments: Any, **options: Any) -> Any:
         """Return a network with fresh weights, a `torch.nn.Module`."""
@@ -91,6 +93,7 @@ class PotentialFamily(Family):
     arm = "potential"
     parameters: Callable[[int, int], dict[str, int]]
     charged: bool = False  # can be built with inputs of charge and unpaired electrons
+    augmented: bool = False  # trained on molecules that are rotated and mirrored at random, anew in every epoch
 
 
 def non_embedding(groups: Mapping[str, int]) -> int:

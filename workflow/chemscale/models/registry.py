@@ -1,5 +1,7 @@
 """All families of models. A family is a folder beside this file and a line in FOLDERS.
 
+A folder holds one record, FAMILY, or several that share a network, FAMILIES.
+
 Importing this module does not import torch.
 """
 
@@ -11,15 +13,21 @@ from chemscale.models.family import Family, LanguageFamily, PotentialFamily
 FOLDERS = (
     "chemgpt",
     "chemgpt_slim",
+    "mpnn",
     "schnet",
     "painn",
     "spookynet",
     "allegro",
+    "nequip",
 )
 
-FAMILIES: dict[str, Family] = {
-    family.name: family for family in (import_module(f"chemscale.models.{folder}").FAMILY for folder in FOLDERS)
-}
+
+def _records(folder: str) -> tuple[Family, ...]:
+    module = import_module(f"chemscale.models.{folder}")
+    return getattr(module, "FAMILIES", None) or (module.FAMILY,)
+
+
+FAMILIES: dict[str, Family] = {family.name: family for folder in FOLDERS for family in _records(folder)}
 
 
 def families_of(arm: str) -> dict[str, Family]:

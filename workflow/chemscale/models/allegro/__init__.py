@@ -37,7 +37,7 @@ FAMILY = PotentialFamily(
     symmetry="tensor",
     description="pairs of one centre, tensors to l = 1; layers of nequip-allegro",
     source="Musaelian et al., Nat. Commun. 14, 579 (2023)",
-    network="chemscale.models.allegro.network:Allegro",
+    network="chemscale.models.allegro.network:allegro",
     groups={
         "embedding": (
             "shifts.",

@@ -84,7 +84,8 @@ class PotentialTask:
     def batches(self, first: int, **how) -> Iterable[list[MicroBatch]]:
         """Return endless training batches from batch `first` on; `how` are the other arguments of `GeometryBatches`."""
         data = (self.geometries, self.rows, self.references, self.training.cutoff, self.training.batch_atoms)
-        return GeometryBatches(*data, self.settings.random_seed, first, **how)
+        augmented = potential_family(self.settings.family).augmented
+        return GeometryBatches(*data, self.settings.random_seed, first, augmented=augmented, **how)
 
     def loss(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return what a micro-batch adds to the loss of its batch, and the work done: (atoms, FLOPs), (2,) f64.
