@@ -131,7 +131,7 @@ def test_evaluation_sees_each_structure_once_in_order(geometries):
     np.testing.assert_array_equal(forces, geometries.forces[geometries.atoms(rows)])
 
 
-def test_augmented_batches_turn_every_molecule_anew_in_every_epoch(geometries):
+def test_augmented_batches_turn_every_molecule_differently_in_every_epoch(geometries):
     rows = geometries.rows("train", 12)
     references = fit_references(geometries, rows)
     plain, turned = (

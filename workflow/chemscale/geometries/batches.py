@@ -153,8 +153,8 @@ class GeometryBatches(IterableDataset):
 
     Every structure of `rows` comes once per epoch. A batch is cut into `processes` times `accumulate` micro-batches, of
     which process `rank` gets its `accumulate` as a list: the batch is the same however many work on it. With
-    `augmented` every molecule is turned at random, anew in every epoch. The other arguments are those of `gather` and
-    `epoch_batches`.
+    `augmented` every molecule is turned at random, differently per epoch. The other arguments are those of `gather`
+    and `epoch_batches`.
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class PotentialFamily(Family):
     arm = "potential"
     parameters: Callable[[int, int], dict[str, int]]
     charged: bool = False  # can be built with inputs of charge and unpaired electrons
-    augmented: bool = False  # trained on molecules that are rotated and mirrored at random, anew in every epoch
+    augmented: bool = False  # trained on molecules that are rotated and mirrored at random, differently in every epoch
 
 
 def non_embedding(groups: Mapping[str, int]) -> int:
