@@ -232,7 +232,8 @@ def test_painn_has_the_published_number_of_parameters():
 
 
 def test_an_unknown_family_is_told_the_known_ones():
-    with pytest.raises(ChemscaleError, match=r"'dimenet': .*; choose one of {known}"):
+    known = "mpnn, schnet, painn, spookynet, allegro, nequip-l0, nequip-l1, nequip-l2"
+    with pytest.raises(ChemscaleError, match=f"'dimenet': .*; choose one of {known}"):
         build_potential("dimenet", 2, 16, CUTOFF)
 
 
