@@ -236,7 +236,7 @@ def test_unknown_names(config):
         "potential.families.painnn: unknown family; did you mean painn?",
     ]
     assert lines[2].startswith("potential.families.chemgpt: unknown family; did you mean ")
-    assert lines[3].startswith("potential.families.x: unknown family; use one of schnet, painn")
+    assert lines[3].startswith("potential.families.x: unknown family; use one of mpnn, schnet, painn")
     assert lines[4] == "potential.dataset = 'goems': unknown dataset; did you mean geoms?"
 
 
