@@ -46,7 +46,7 @@ def law(family: str, along: str, at: dict, **changes) -> dict:
 
 def fits(arm: str, **changes) -> dict:
     """Return the fits of an arm of which nothing but `changes` could be fitted."""
-    empty = ("curves", "judgements", "joint", "forecasts", "frontiers", "next", "comparisons")
+    empty = ("forms", "curves", "judgements", "joint", "forecasts", "frontiers", "allocations", "next", "comparisons")
     return {"arm": arm} | {name: [] for name in empty} | changes
 
 

@@ -128,11 +128,22 @@ def test_every_curve_is_judged_by_rules(fits):
     for size in WIDTHS:
         judgement = judged["data", size]
         preferred = next(c for c in fits["curves"] if c["at"] == {"size": size} and c["preferred"])
-        assert judgement["selection"]["chosen"] == preferred["form"] == judgement["sensitivity"]["form"]
+        assert judgement["form"] == preferred["form"] == judgement["sensitivity"]["form"]
         assert judgement["sensitivity"]["interval"] == preferred["intervals"]["exponent"]
         assert judgement["regime"]["verdict"] in ("resolution-limited", "floor", "break")
     assert judged["data", "w128"]["regime"]["verdict"] == "floor"
     assert judged[("both",)]["selection"]["chosen"] == "joint"
+
+
+def test_curves_of_a_family_share_the_form_that_forecasts_all_of_them_best(fits):
+    found = {choice["along"]: choice for choice in fits["forms"]}
+    assert found["data"]["selection"]["tables"] == len(WIDTHS)
+    for along, choice in found.items():
+        of_direction = [curve for curve in fits["curves"] if curve["along"] == along]
+        assert choice["selection"]["chosen"] == "power_floor"  # the truth has one
+        assert {curve["form"] for curve in of_direction if curve["preferred"]} == {"power_floor"}
+        judged = [made for made in fits["forecasts"] if made["along"] == along and made["preferred"]]
+        assert {made["form"] for made in judged} == {choice["without_held_out"]["chosen"]}
 
 
 def test_compute_goes_where_the_law_says(fits):

@@ -24,7 +24,8 @@ def test_judgements_have_a_row_per_curve_and_per_frontier():
     laws = fits("potential", judgements=[judgement("painn", "d2-w8")], frontiers=frontiers)
     table = judgement_table([laws])
     first = table.iloc[0]
-    assert (first["at"], first["chosen"], first["AICc would choose"]) == ("size d2-w8", "power", "power_floor")
+    assert (first["at"], first["form"], first["AICc would choose"]) == ("size d2-w8", "power", "power_floor")
+    assert first["this curve alone"] == "power"
     assert (first["error of the rule (%)"], first["error of AICc (%)"]) == ("2.26", "")
     assert first["regime"] == "too few sizes"
     assert table["analysis choices"].tolist() == ["Choices move it.", "Choices move it.", "too few runs"]

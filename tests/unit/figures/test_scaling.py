@@ -1,6 +1,5 @@
 """Forecasts, analysis choices, the compute frontier, and pairs of families."""
 
-import numpy as np
 import pytest
 from helpers.drawn import legend, lines, points, shown
 from helpers.studies import comparison, fits, judgement, runs
@@ -42,20 +41,32 @@ def test_analysis_choices_show_the_exponent_its_interval_and_every_other_choice(
     assert axes.get_xlabel() == "data-scaling exponent"
 
 
-def test_the_frontier_rings_its_runs_and_draws_its_law_in_the_colour_of_the_family():
+def test_the_frontier_rings_its_runs_and_draws_the_lowest_loss_by_the_surface():
     table = runs("potential")
     on = [f"potential/painn/d2-w8/{data}/seed0" for data in (20, 180)]
-    fitted = {"family": "painn", "on": on, "parameters": {"exponent": 0.25, "coefficient": 2.0}}
-    fitted["intervals"] = {"exponent": [0.2, 0.3]}
-    failed = {"family": "schnet", "reason": "too few runs"}
-    (axes,) = shown(compute_frontier(table, [fits("potential", frontiers=[fitted, failed])]))
-    ((colour, heights),) = lines(axes, "-")
-    assert colour == FAMILIES["painn"].colour
-    np.testing.assert_allclose(heights, 2 * np.geomspace(1e3 * 900 * 20, 1e3 * 900 * 180, 50) ** -0.25)
+    frontiers = [{"family": "painn", "on": on}, {"family": "schnet", "reason": "too few runs"}]
+    flops = [1e3 * 900 * data for data in (20, 180, 1800)]
+    best = [{"compute": compute, "loss": 0.3 / i} for i, compute in enumerate(flops, start=1)]
+    exponents = {"N": {"value": 0.45, "interval": [0.4, None]}}
+    allocations = [
+        {"family": "painn", "exponents": exponents, "line": best},
+        {"family": "schnet", "reason": "no optimum"},
+    ]
+    (axes,) = shown(compute_frontier(table, [fits("potential", frontiers=frontiers, allocations=allocations)]))
+    colour = FAMILIES["painn"].colour
+    assert lines(axes, "-") == [(colour, pytest.approx([0.3, 0.15]))]
+    assert lines(axes, "--") == [(colour, pytest.approx([0.15, 0.1]))]  # beyond the most expensive run
     rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
-    assert [list(line.get_xdata()) for line in rings] == [[1e3 * 900 * 20, 1e3 * 900 * 180]]
+    assert [x for line in rings for x in line.get_xdata()] == flops[:2]
     assert len(points(axes)) == 12 + 2
-    assert legend(axes) == ["PaiNN: $L ∝ C^{-0.25}$ [0.20, 0.30]"]
+    assert legend(axes) == ["PaiNN: best $N ∝ C^{0.45}$ [0.40, not bounded]"]
+
+
+def test_the_lowest_loss_by_tied_exponents_has_no_exponent_of_size():
+    best = [{"compute": 1e6, "loss": 0.3}, {"compute": 2e6, "loss": 0.2}]
+    allocations = [{"family": "painn", "exponents": None, "line": best}]
+    (axes,) = shown(compute_frontier(runs("potential"), [fits("potential", allocations=allocations)]))
+    assert legend(axes) == ["PaiNN"]
 
 
 def test_pairs_of_families_are_drawn_at_matched_parameters_above_and_flops_below():

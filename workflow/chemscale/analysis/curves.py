@@ -1,6 +1,6 @@
-"""Fit and judge one curve of a study: laws, selection, regime, sensitivity to analysis choices, forecast."""
+"""Fit and judge the curves of a family: laws, one form for all, regime, sensitivity to analysis choices, forecasts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from chemscale.errors import NotFittable
 from chemscale.files import finite
 from chemscale.scaling.api import ScalingLaw, fit
 from chemscale.scaling.selection.forecast import HOLD_OUT_RULE, forecast, held_out
+from chemscale.scaling.selection.pooled import select_pooled
 from chemscale.scaling.selection.regime import regime
 from chemscale.scaling.selection.selection import select
 from chemscale.scaling.selection.sensitivity import default_choices, sensitivity
@@ -18,12 +19,35 @@ from chemscale.scaling.summary import mark_preferred
 CURVE_FORMS = ("power", "power_floor")  # simplest first; five sizes support no more parameters
 
 
-def fit_curve(head: dict, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
-    """Fit and judge the runs `cells` of one curve; return content for JSON.
+def fit_curves(curves: list[tuple[dict, pd.DataFrame]], arm: Arm, options: dict) -> dict:
+    """Fit and judge all curves of a family in one direction, with one form for all; return content for JSON.
 
-    It has `curves` (a fit per form), `forecasts` (the largest size held out), `judgements` (selection by extrapolation,
-    regime, sensitivity) and `not_fitted`. `head` identifies the curve by family, along and at.
+    `curves` has a head, which identifies a curve by family, along and at, and its runs. The form is chosen by the
+    forecasts of all curves together; forecasts of the held-out cells prefer the form that the other cells choose. The
+    content has `forms` (that choice), `curves` (a fit per form), `forecasts` (the largest size held out), `judgements`
+    (selection of this curve alone, regime, sensitivity) and `not_fitted`.
     """
+    content: dict = {"forms": [], "curves": [], "forecasts": [], "judgements": [], "not_fitted": []}
+    if not curves:
+        return content
+    head = {name: curves[0][0][name] for name in ("family", "along")}
+    column = arm.counted[head["along"]][0]
+    tables = [({"x": cells[column].to_numpy(float)}, cells[arm.loss].to_numpy(float)) for _, cells in curves]
+    chosen = try_or_reason(lambda: select_pooled(CURVE_FORMS, tables))
+    known = [({"x": x["x"][~held_out("power", x)]}, loss[~held_out("power", x)]) for x, loss in tables]
+    before = try_or_reason(lambda: select_pooled(CURVE_FORMS, known))
+    content["forms"] = [{**head, "selection": chosen, "without_held_out": before}]
+    for head, cells in curves:
+        made = _fit_curve(
+            head, cells, arm, options, *(found.get("chosen", CURVE_FORMS[0]) for found in (chosen, before))
+        )
+        for key, entries in made.items():
+            content[key] += entries
+    return content
+
+
+def _fit_curve(head: dict, cells: pd.DataFrame, arm: Arm, options: dict, chosen: str, chosen_before: str) -> dict:
+    """Fit and judge one curve; prefer the form `chosen`, for forecasts `chosen_before`, where they can be fitted."""
     column = arm.counted[head["along"]][0]
     x, loss = {"x": cells[column].to_numpy(float)}, cells[arm.loss].to_numpy(float)
     laws, reasons = curve_laws(cells, column, arm.loss, options)
@@ -32,22 +56,20 @@ def fit_curve(head: dict, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
     if not laws:
         return content
 
-    judgement = dict(head)
-    chosen = _select_form(judgement, x, loss, tuple(laws))
+    used = chosen if chosen in laws else next(iter(laws))
     content["curves"] = [{**head, "cells": names(cells), **law.to_dict()} for law in laws.values()]
-    mark_preferred(content["curves"], chosen)
+    mark_preferred(content["curves"], used)
+    judgement = {**head, "form": used, "selection": try_or_reason(lambda: select(tuple(laws), x, loss))}
     judgement["regime"] = try_or_reason(lambda: regime(x["x"], loss, options["confidence"]))
-    interval = laws[chosen].interval("exponent")
+    interval = laws[used].interval("exponent")
     choices = analysis_choices(arm, head["along"])
-    judgement["sensitivity"] = sensitivity(cells, {"x": column}, arm.loss, chosen, interval, choices)
+    judgement["sensitivity"] = sensitivity(cells, {"x": column}, arm.loss, used, interval, choices)
     content["judgements"] = [judgement]
 
-    held = held_out("power", x)
-    chosen_without_held = _select_form({}, {"x": x["x"][~held]}, loss[~held], tuple(laws))
     for form in laws:
         made = hold_out({**head, "form": form}, cells, x, arm.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
-    mark_preferred(content["forecasts"], chosen_without_held)
+    mark_preferred(content["forecasts"], chosen_before)
     return content
 
 
@@ -90,12 +112,6 @@ def analysis_choices(arm: Arm, along: str) -> dict[str, dict[str, dict]]:
             "best of several for each cell": {"unavailable": "every cell was trained at one learning rate"},
         },
     }
-
-
-def _select_form(judgement: dict, x: dict[str, np.ndarray], loss: np.ndarray, forms: Sequence[str]) -> str:
-    """Choose a form by extrapolation and record how in `judgement`; the simplest where there are too few sizes."""
-    judgement["selection"] = try_or_reason(lambda: select(forms, x, loss))
-    return judgement["selection"].get("chosen") or forms[0]
 
 
 def try_or_reason(work: Callable[[], dict]) -> dict:

@@ -10,9 +10,10 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from chemscale.analysis.curves import curve_laws
+from chemscale.analysis.curves import CURVE_FORMS, curve_laws, try_or_reason
 from chemscale.arms import PARAMETERS, PARAMETERS_LABEL, Arm
 from chemscale.scaling.selection.compare_laws import compare_laws
+from chemscale.scaling.selection.pooled import select_pooled
 
 MATCHED = {PARAMETERS: PARAMETERS_LABEL, "flops": "training FLOPs"}
 MIN_AMOUNTS = 3  # of data, for a law
@@ -22,11 +23,12 @@ def compare_families(runs: pd.DataFrame, arm: Arm, options: dict) -> tuple[list[
     """Compare every pair of families at matched parameters and at matched compute.
 
     The reference is the size of either family that the other can be interpolated to at the most amounts of data; of
-    several the one with the most parameters. Return the comparisons and what could not be fitted, as content for JSON.
-    A comparison is that of `compare_laws` with `matched`, `at` (the reference size), `form`, and in `sides` each
+    several the one with the most parameters. All comparisons use one form, chosen by the forecasts of all their curves
+    together, or the simplest where that cannot be fitted. Return them, and what could not be fitted, as content for
+    JSON. A comparison is that of `compare_laws` with `matched`, `at` (the reference size), `form`, and in `sides` each
     family's law with the points it was fitted to, `observed` (data, loss).
     """
-    made, not_fitted = [], []
+    found_pairs, made, not_fitted = [], [], []
     for pair in itertools.combinations(sorted(runs["family"].unique()), 2):
         for by in [name for name in MATCHED if name in runs]:
             head = {"family": " and ".join(pair), "along": "data", "what": f"comparison at matched {by}"}
@@ -35,10 +37,17 @@ def compare_families(runs: pd.DataFrame, arm: Arm, options: dict) -> tuple[list[
                 reason = f"no size of one family lies between those of the other at {MIN_AMOUNTS} amounts of data"
                 not_fitted.append({**head, "form": "any", "at": {}, "reason": reason})
                 continue
-            reference, tables = found
-            entry, reasons = _compared(pair, tables, arm, options)
-            not_fitted += [{**head, "at": reference, "form": form, "reason": reason} for form, reason in reasons]
-            made += [{"matched": by, "at": reference, **entry}] if entry else []
+            found_pairs.append((head, by, pair, *found))
+    curves = [
+        ({"x": table[arm.data].to_numpy(float)}, table[arm.loss].to_numpy(float))
+        for *_, tables in found_pairs
+        for table in tables
+    ]
+    chosen = try_or_reason(lambda: select_pooled(CURVE_FORMS, curves)).get("chosen")
+    for head, by, pair, reference, tables in found_pairs:
+        entry, reasons = _compared(pair, tables, chosen, arm, options)
+        not_fitted += [{**head, "at": reference, "form": form, "reason": reason} for form, reason in reasons]
+        made += [{"matched": by, "at": reference, **entry}] if entry else []
     return made, not_fitted
 
 
@@ -73,9 +82,9 @@ def interpolated(of_other: pd.DataFrame, cells: pd.DataFrame, by: str, arm: Arm)
 
 
 def _compared(
-    pair: tuple[str, str], tables: tuple[pd.DataFrame, ...], arm: Arm, options: dict
+    pair: tuple[str, str], tables: tuple[pd.DataFrame, ...], chosen: str | None, arm: Arm, options: dict
 ) -> tuple[dict | None, list[tuple[str, str]]]:
-    """Compare by the richest form that fits both tables; also return the forms that do not fit, with reasons."""
+    """Compare by the form `chosen`, or the simplest that fits both tables, with reasons for the other forms."""
     (first, first_reasons), (second, second_reasons) = (
         curve_laws(table, arm.data, arm.loss, options) for table in tables
     )
@@ -83,7 +92,7 @@ def _compared(
     common = [form for form in first if form in second]
     if not common:
         return None, reasons
-    form = common[-1]
+    form = chosen if chosen in common else common[0]
     laws = first[form], second[form]
     found = compare_laws(laws[0].boot, laws[1].boot, pair, options["confidence"], arm.data_label)
     sides = [

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from chemscale.analysis.curves import fit_curve
+from chemscale.analysis.curves import fit_curves
 from chemscale.analysis.families import compare_families
 from chemscale.analysis.runs_table import select_runs
 from chemscale.analysis.surfaces import fit_surface
@@ -18,7 +18,8 @@ def fit_runs(
     """Make every fit of an arm from its runs table; return content for JSON.
 
     Curves run along data at each model size, and along parameters at each data size with three sizes or more. Each is
-    fitted with and without a floor at the same Huber δ; selection by extrapolation marks the preferred form. Surfaces
+    fitted with and without a floor at the same Huber δ; all curves of a family in one direction share the preferred
+    form, that of the best forecasts over all of them (`forms`). Comparisons of families use one form for all. Surfaces
     use all cells of a family. Forecasts refit each law without its largest cells, and prefer a form by the other cells.
     `not_fitted` lists what the runs do not support, with the reason. Raises ChemscaleError for a table that is not a
     runs table.
@@ -35,6 +36,7 @@ def fit_runs(
         },
         **options,
         "left_out": left_out,
+        "forms": [],
         "curves": [],
         "judgements": [],
         "joint": [],
@@ -47,12 +49,14 @@ def fit_runs(
     }
     for family, of_family in runs.groupby("family", sort=True):
         for along, fixed in (("data", "size"), ("parameters", "data")):
+            curves = []
             for value, cells in of_family.groupby(fixed, sort=True):
                 if along == "parameters" and cells["size"].nunique() < MIN_SIZES:
                     continue
                 value = int(value) if fixed == "data" else str(value)
                 head = {"family": str(family), "along": along, "at": {fixed: value}}
-                _add(content, fit_curve(head, cells, record, options))
+                curves.append((head, cells))
+            _add(content, fit_curves(curves, record, options))
         _add(content, fit_surface(str(family), of_family, record, options))
     comparisons, not_fitted = compare_families(runs, record, options)
     _add(content, {"comparisons": comparisons, "not_fitted": not_fitted})

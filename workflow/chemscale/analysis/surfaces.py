@@ -13,20 +13,23 @@ from chemscale.scaling.allocation.frontier import excess_loss, optima
 from chemscale.scaling.allocation.isoflop import lower_envelope
 from chemscale.scaling.allocation.planner import GOALS, candidate_grid, plan
 from chemscale.scaling.api import ScalingLaw, fit
+from chemscale.scaling.selection.forecast import held_out
 from chemscale.scaling.selection.selection import select
 from chemscale.scaling.selection.sensitivity import sensitivity
 from chemscale.scaling.summary import mark_preferred
 
 SURFACE_FORMS = ("joint_no_floor", "joint_tied", "joint")
 BUDGETS = 5  # from the cost of the cheapest run to ten times that of the most expensive one
+LINE_POINTS = 30  # of the line of lowest loss, over the same range of compute
 
 
 def fit_surface(family: str, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
     """Fit and judge all runs of a family; return content for JSON.
 
     It has `joint` (a fit per form of L(N, D)), `forecasts`, `judgements` (selection), `frontiers` (loss against
-    compute), `allocations` (best N and D for a budget), `next` (what to train next) and `not_fitted`. Runs with the
-    same amount of data share their training subset, so they are also resampled together.
+    compute), `allocations` (best N and D for a budget), `next` (what to train next) and `not_fitted`. Forecasts of the
+    held-out cells prefer the form that the other cells choose. Runs with the same amount of data share their training
+    subset, so they are also resampled together.
     """
     head = {"family": family, "along": "both", "at": {}}
     x = {"N": cells[PARAMETERS].to_numpy(float), "D": cells[arm.data].to_numpy(float)}
@@ -52,8 +55,16 @@ def fit_surface(family: str, cells: pd.DataFrame, arm: Arm, options: dict) -> di
     for form in laws:
         made = hold_out({**head, "form": form}, cells, x, arm.loss, options, content["not_fitted"])
         content["forecasts"] += [made] if made else []
-    if content["forecasts"]:
-        mark_preferred(content["forecasts"], chosen)
+    known = ~held_out("joint", x)
+    before = try_or_reason(
+        lambda: select(
+            SURFACE_FORMS,
+            {name: of[known] for name, of in x.items()},
+            loss[known],
+            None if flops is None else flops[known],
+        )
+    )
+    mark_preferred(content["forecasts"], before.get("chosen", SURFACE_FORMS[0]))
     law = laws[chosen]
     content["allocations"] = [{"family": family, **try_or_reason(lambda: _allocation(law, x, flops))}]
     content["next"] = [
@@ -81,13 +92,20 @@ def _frontier(cells: pd.DataFrame, arm: Arm, flops: np.ndarray | None, options: 
 
 
 def _allocation(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None) -> dict:
+    """Find the best N and D for some budgets, and the `line` of lowest loss against compute."""
     cost = cost_law(x["N"], x["D"], flops)
     spent = cost.of(x["N"], x["D"])
-    budgets = np.geomspace(spent.min(), 10 * spent.max(), BUDGETS)
-    found = optima(law.boot, cost, budgets, law.confidence)
+    low, high = spent.min(), 10 * spent.max()
+    found = optima(law.boot, cost, np.geomspace(low, high, BUDGETS), law.confidence)
     for entry in found["budgets"]:
         if "refused" not in entry:
             entry["loss_paid"] = excess_loss(law.fit, cost, entry["compute"])
+    line = optima(law.boot, cost, np.geomspace(low, high, LINE_POINTS), law.confidence)["budgets"]
+    found["line"] = [
+        {"compute": point["compute"], "loss": point["loss"], "interval": point["intervals"]["loss"]}
+        for point in line
+        if "refused" not in point
+    ]
     return found
 
 

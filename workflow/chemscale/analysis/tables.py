@@ -27,7 +27,7 @@ def exponent_table(fits: list[dict]) -> pd.DataFrame:
 
 
 def judgement_table(fits: list[dict]) -> pd.DataFrame:
-    """Return one row per curve: the form chosen by extrapolation and by criteria, with errors, and the regime.
+    """Return one row per curve: its form, what it would choose alone and by criteria, with errors, and the regime.
 
     A row per compute frontier follows. The column `analysis choices` says how far they move the exponent.
     """
@@ -40,7 +40,8 @@ def judgement_table(fits: list[dict]) -> pd.DataFrame:
                 "family": judgement["family"],
                 "along": judgement["along"],
                 "at": _place(judgement["at"]),
-                "chosen": selection.get("chosen"),
+                "form": judgement.get("form", selection.get("chosen")),
+                "this curve alone": selection.get("chosen"),
                 "chosen by": selection.get("chosen_by", selection.get("reason")),
                 "AICc would choose": selection.get("aicc_choice"),
                 "BIC would choose": selection.get("bic_choice"),
@@ -56,7 +57,7 @@ def judgement_table(fits: list[dict]) -> pd.DataFrame:
                 "family": frontier["family"],
                 "along": "compute",
                 "at": "frontier",
-                "chosen": frontier.get("form"),
+                "form": frontier.get("form"),
                 "chosen by": "given",
                 "analysis choices": frontier.get("sensitivity", {}).get("statement", frontier.get("reason")),
             }

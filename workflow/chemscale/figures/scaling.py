@@ -95,29 +95,49 @@ def _choice(row: dict) -> str:
 
 
 def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
-    """Draw the loss of every run against its training FLOPs, and the law of the runs that no cheaper run beats."""
+    """Draw the loss of every run against its training FLOPs, the runs that no cheaper run beats, and the lowest loss.
+
+    The line is the lowest loss for a budget by the family's surface L(N, D) and its law of cost; it is dashed beyond
+    the most expensive run.
+    """
     figure, panels = plt.subplots(1, len(fits), figsize=(5.6 * len(fits), 4.6), squeeze=False)
     for panel, of_arm in zip(panels.flat, fits, strict=True):
         arm = of_arm["arm"]
-        laws = {law["family"]: law for law in of_arm["frontiers"] if "parameters" in law}
+        best = {found["family"]: found for found in of_arm["allocations"] if found.get("line")}
+        on = {cell for frontier in of_arm["frontiers"] for cell in frontier.get("on", [])}
         for family, table in finished_runs(runs, arm).groupby("family"):
             for curve in curves(table, arm):
                 losses = curve.runs[ARMS[arm].loss]
                 panel.plot(curve.runs["flops"], losses, curve.marker, color=FAMILIES[family].colour, ms=4, alpha=0.6)
-            if family in laws:
-                _draw_frontier(panel, laws[family], table, ARMS[arm].loss)
+            measured = table[table["cell"].isin(on)]
+            panel.plot(measured["flops"], measured[ARMS[arm].loss], "o", mfc="none", mec="black", ms=7, mew=0.8)
+            if family in best:
+                _draw_lowest_loss(panel, best[family], table["flops"].max())
         panel.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel=loss_label(arm))
         plain_ticks(panel, "y")
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize="small")
+    handles = [
+        Line2D([], [], color="black", marker="o", mfc="none", ls="", ms=7, label="no cheaper run has a lower loss"),
+        Line2D([], [], color="0.4", lw=1.4, label="lowest loss by L(N, D) and the law of cost"),
+        Line2D([], [], color="0.4", lw=1.4, ls="--", label="beyond the runs"),
+    ]
+    legend_below(figure, handles)
     return figure
 
 
-def _draw_frontier(panel: Axes, law: dict, table: pd.DataFrame, loss: str) -> None:
-    on = table[table["cell"].isin(law["on"])]
-    exponent, (low, high) = law["parameters"]["exponent"], law["intervals"]["exponent"]
-    flops = np.geomspace(on["flops"].min(), on["flops"].max(), 50)
-    family = FAMILIES[law["family"]]
-    label = f"{family.label}: $L ∝ C^{{-{exponent:.2f}}}$ [{low:.2f}, {high:.2f}]"
-    panel.plot(flops, law["parameters"]["coefficient"] * flops**-exponent, color=family.colour, lw=1.4, label=label)
-    panel.plot(on["flops"], on[loss], "o", mfc="none", mec="black", ms=7, mew=0.8)
+def _draw_lowest_loss(panel: Axes, allocation: dict, largest: float) -> None:
+    family = FAMILIES[allocation["family"]]
+    line = pd.DataFrame(allocation["line"])
+    share = (allocation["exponents"] or {}).get("N", {"value": None})  # tied exponents have none of their own
+    label = family.label
+    if share["value"] is not None:
+        label += f": best $N ∝ C^{{{share['value']:.2f}}}$ [{', '.join(map(_end, share['interval']))}]"
+    within, beyond = line[line["compute"] <= largest], line[line["compute"] > largest]
+    panel.plot(within["compute"], within["loss"], color=family.colour, lw=1.4, label=label)
+    beyond = pd.concat([within.tail(1), beyond])  # without a gap
+    panel.plot(beyond["compute"], beyond["loss"], "--", color=family.colour, lw=1.4)
+
+
+def _end(value: float | None) -> str:
+    return "not bounded" if value is None else f"{value:.2f}"
