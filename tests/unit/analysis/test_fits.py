@@ -275,3 +275,10 @@ def test_a_forecast_from_too_few_points_says_so():
 def test_a_bad_runs_table_is_refused(runs, change, arm, message):
     with pytest.raises(ChemscaleError, match=message):
         fit_runs(change(runs), arm, draws=20)
+
+
+def test_a_family_of_one_size_has_curves_along_data_and_says_what_it_cannot_have(runs):
+    """All its runs are at the largest model, so that none is left when the largest are held out."""
+    made = fit_runs(runs[runs["size"] == "w64"].assign(status="finished", reason=None), "language", draws=60)
+    assert {curve["along"] for curve in made["curves"]} == {"data"}
+    assert made["joint"] == [] and any(entry["along"] == "both" for entry in made["not_fitted"])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from chemscale.errors import ChemscaleError
+from chemscale.errors import ChemscaleError, NotFittable
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.selection.selection import Judged, rank_forms, select
 from chemscale.scaling.selection.windows import expanding_windows
@@ -143,3 +143,8 @@ def test_what_cannot_be_compared_is_refused(change, message):
     given = {"forms": TWO, "x": {"x": SIZES}, "loss": curve(0, 0.2, 0.01)} | change
     with pytest.raises(ChemscaleError, match=message):
         select(**given)
+
+
+def test_without_runs_no_form_is_chosen():
+    with pytest.raises(NotFittable, match="no runs"):
+        select(TWO, {"x": np.array([])}, np.array([]))

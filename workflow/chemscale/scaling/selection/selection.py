@@ -95,6 +95,8 @@ def select_with_fits(
     sorted_forms = _sorted_forms(forms)
     x = as_variables(sorted_forms[0], x)
     loss = np.atleast_1d(np.asarray(loss, dtype=float))
+    if not len(loss):
+        raise NotFittable("there are no runs to choose a form by")
     along = dict(x) if compute is None else x | {"C": _checked_compute(compute, loss)}
     delta = common_delta(sorted_forms, x, loss) if delta is None else delta
     windows, fits, not_fitted = judge_windows(sorted_forms, x, loss, along, delta)
