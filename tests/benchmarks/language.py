@@ -12,7 +12,7 @@ import importlib
 
 from parts import run
 
-PARTS = ("encoding", "step", "epoch", "overhead", "gpu")
+PARTS = ("encoding", "step", "epoch", "overhead")
 
 
 def measure(part: str, rounds: int) -> dict[str, list[dict]]:
