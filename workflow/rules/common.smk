@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from chemscale import arms, study
+from chemscale.cli import warm
 from chemscale.config.complete import complete
 from chemscale.data.sources import SOURCES, registry
 from chemscale.errors import ChemscaleError
@@ -17,6 +18,7 @@ from chemscale.files import remembered_sha256
 from chemscale.processes import put_commands_on_path
 
 put_commands_on_path()
+warm.offer()
 
 REGISTRY = registry()
 try:

@@ -14,6 +14,7 @@ import typer
 from typer import Argument, Option
 
 from chemscale import __version__
+from chemscale.cli.warm import run_warm
 from chemscale.errors import ChemscaleError, Interrupted
 from chemscale.files import read_json
 from chemscale.training.slurm import requeue
@@ -57,6 +58,8 @@ app = typer.Typer(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 2 for a mistake that the message explains, 75 if interrupted."""
+    if arguments is None and (code := run_warm(sys.argv[1:])) is not None:
+        return code
     try:
         return app(arguments, prog_name="chemscale", standalone_mode=False) or 0
     except typer.TyperException as mistake:  # in the arguments
