@@ -196,7 +196,7 @@ def test_a_sweep_has_distinct_widths_and_three_rates_or_more(config):
     assert problems(config) == [
         "language.tune.widths = [8, 8]: names values twice; write [8]",
         "language.tune.learning_rates = [0.1, 0.2]: needs at least 3 entries (learning rates of the trials, rising; of "
-        "only three, none stops early)",
+        "three, none stops early; where the best lies at an end, up to three more are tried)",
     ]
 
 

@@ -15,7 +15,6 @@ from chemscale.training.run import train_cell
 from chemscale.training.tasks import make_task
 from chemscale.training.tasks.potential import PotentialTask
 from chemscale.tuning import sweep as tuning
-from chemscale.tuning.elimination import MAX_FINISHED_PER_GROUP
 from chemscale.tuning.learning_rate_rule import resolve_learning_rate
 from chemscale.tuning.sweep import run_trial, tune
 
@@ -88,7 +87,7 @@ def test_a_killed_sweep_goes_on_where_it_was(arm, cell_settings, tmp_path, monke
     monkeypatch.setattr(tuning, "run_trial", killed_after(100))
     result = tune(settings, tmp_path / "rates.json")
     finished = sum(trial["status"] == "finished" for trial in whole["trials"])
-    assert len(calls) == 5 + finished and 2 <= finished <= MAX_FINISHED_PER_GROUP, "no piece is run twice"
+    assert len(calls) == len(whole["trials"]) + finished and finished >= 2, "no piece is run twice"
     for sweep in (whole, result):
         assert sweep["compute"].pop("seconds") < 60 and sweep["compute"].pop("seconds_full_sweep")
         assert all(trial.pop("seconds") for trial in sweep["trials"])
@@ -102,7 +101,8 @@ def test_what_another_sweep_has_left_is_not_gone_on_with(arm, cell_settings, tmp
         patched.setattr(tuning, "next_to_finish", lambda trials: (_ for _ in ()).throw(KeyboardInterrupt))
         tune(settings, tmp_path / "rates.json")
     result = tune(sweep_of(cell_settings, learning_rates=[1e-3, 1e-2, 1e30]), tmp_path / "rates.json")
-    assert [trial["status"] for trial in result["trials"]] == ["finished", "finished", "diverged"]
+    # below the rate that diverges, three more are tried
+    assert [trial["status"] for trial in result["trials"]] == ["finished", "finished", *4 * ["diverged"]]
     assert result["trials"][2]["tse"] is None and result["trials"][2]["expected_loss"] is None
     assert result["maps"]["tse"]["slope"] is None and result["maps"]["tse"]["reason"].startswith("2 trials")
     assert result["compute"]["flops_share_saved"] == 0
@@ -121,7 +121,7 @@ def test_batches_of_a_sweep_see_equal_tokens_and_have_best_rates_of_their_own(ar
 @pytest.mark.parametrize("arm", ARMS)
 def test_tuned_rate_reaches_the_cell(arm, cell_settings, tmp_path):
     tuned = tune(sweep_of(cell_settings, learning_rates=[1e-4, 1e-2, 1e-1]), tmp_path / "rates.json")
-    assert len(tuned["trials"]) == 3 and tuned["best"][0]["width"] == 8
+    assert len(tuned["trials"]) == 4 and tuned["best"][0]["width"] == 8  # the best of the list is its highest
     settings = changed(cell_settings, learning_rate="tuned", tuning=str(tmp_path / "rates.json"))
     metrics = train_cell(resolve_learning_rate(settings), tmp_path / "cell", tmp_path / "state")
     rule = tuned["rule"]

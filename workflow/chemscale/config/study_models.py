@@ -144,7 +144,10 @@ class Tune(Keys):
         None,
         unit="tokens",
     )
-    learning_rates: Rates = key("learning rates of the trials, rising; of only three, none stops early")
+    learning_rates: Rates = key(
+        "learning rates of the trials, rising; of three, none stops early; where the best lies at an end, up to three "
+        "more are tried"
+    )
     data: Count = key("training examples of a trial")
     steps: Annotated[int, Field(ge=4)] = key("optimiser steps of a trial that runs to its end, at the study's batch")
 

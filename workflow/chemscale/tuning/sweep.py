@@ -24,6 +24,7 @@ from chemscale.training.loop import TrainingModule, fit
 from chemscale.training.run import cell_fingerprint
 from chemscale.training.tasks import make_task
 from chemscale.tuning.elimination import compute_saved, groups_of, next_to_finish, with_predictions
+from chemscale.tuning.extension import beyond_the_edges
 from chemscale.tuning.learning_rate_rule import best_learning_rate, fit_lr_rule
 from chemscale.tuning.speed_estimates import estimates
 
@@ -37,7 +38,8 @@ def tune(settings: SweepSettings, out: Path) -> dict:
 
     The result holds all trials, the maps from estimates to final losses, the compute saved, the best rate of each trial
     group (and whether it lies at the edge of the sweep), and the rule (`fit_lr_rule`). Trials of all batch sizes see
-    equally many tokens. The state lies beside `out` until then, so that a killed sweep goes on where it was. Raises
+    equally many tokens. Where the best rate of a group lies at an end of the list, rates beyond it are tried
+    (`beyond_the_edges`). The state lies beside `out` until then, so that a killed sweep goes on where it was. Raises
     ChemscaleError if every rate diverged, Interrupted after a signal to stop.
     """
     plan = settings.tune
@@ -48,8 +50,7 @@ def tune(settings: SweepSettings, out: Path) -> dict:
             {"width": width, "batch_tokens": batch, "learning_rate": rate, "status": "waiting"}
             for width, batch, rate in itertools.product(plan.widths, batches, plan.learning_rates)
         ]
-        waiting = iter([trial for trial in trials if trial["status"] == "waiting"])
-        while trial := next(waiting, None) or next_to_finish(trials):
+        while trial := _next(trials, plan.learning_rates):
             trial |= run_trial(settings, trial, state)
             write_json(state / "trials.json", {"settings": settings.to_json(), "trials": trials})
             shown = {name: trial[name] for name in ("tse", "tse_e", "validation_loss")}
@@ -69,6 +70,20 @@ def tune(settings: SweepSettings, out: Path) -> dict:
         write_json(out, result)
         shutil.rmtree(state)
     return result
+
+
+def _next(trials: list[dict], rates: list[float]) -> dict | None:
+    """Return the next trial to train; None at the end of the sweep.
+
+    First come all first shares, then those that may win to their end, and then rates beyond an end of the list where
+    the best one lies there.
+    """
+    waiting = next((trial for trial in trials if trial["status"] == "waiting"), None)
+    trial = waiting or next_to_finish(trials)
+    if trial is None and (added := beyond_the_edges(with_predictions(trials)[0], rates)):
+        trials += added
+        trial = added[0]
+    return trial
 
 
 def _known(settings: SweepSettings, state: Path) -> list[dict]:
