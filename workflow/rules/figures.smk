@@ -119,9 +119,11 @@ use rule draw_language as draw_scaling with:
         conventions=drawn("conventions.svg", "Scaling laws", "Exponents under every analysis choice"),
         compute_frontier=drawn("compute-frontier.svg", "Scaling laws", "Loss against compute"),
         families_matched=drawn("families-matched.svg", "Scaling laws", "Families at matched parameters and compute"),
+        ladder=drawn("ladder.svg", "Scaling laws", "The ladder of symmetry"),
         exponents=drawn("exponents.csv", "Scaling laws", "Exponents with intervals"),
         judgements=drawn("judgements.csv", "Scaling laws", "Form, regime and analysis choices of every curve"),
         comparisons=drawn("comparisons.csv", "Scaling laws", "Families compared"),
+        ladder_table=drawn("ladder.csv", "Scaling laws", "The ladder of symmetry: exponents and data saved"),
         next_cells=drawn("next-cells.csv", "Scaling laws", "What to train next"),
     log:
         "logs/{study}/draw/scaling.log",

@@ -50,10 +50,20 @@ def test_batches_other_than_the_studys_are_broken_lines_with_hollow_points():
 def test_estimates_show_the_better_one_with_its_line_and_the_intervals_of_stopped_trials():
     (axes,) = shown(performance_estimation(sweeps()))
     assert axes.get_title() == "SchNet\nρ = 0.80, 35% of FLOPs saved" and axes.get_xlabel() == "TSE-E"
-    assert lines(axes, "-")[0][1] == pytest.approx([0.5 * 25 + 0.1, 0.5 * 200 + 0.1])
+    line = lines(axes, "-")[0][1]
+    assert (line[0], line[-1]) == pytest.approx((0.5 * 25 + 0.1, 0.5 * 200 + 0.1))
     assert [len(bars.get_segments()) for bars in axes.collections] == [1, 1]
     (unmapped,) = shown(performance_estimation(sweeps(mapped=False)))
     assert unmapped.get_title() == "SchNet\n35% of FLOPs saved" and lines(unmapped, "-") == []
+
+
+def test_a_rate_that_is_far_too_high_hides_no_other():
+    table = sweeps()
+    table.loc[table["learning_rate"] == 0.08, ["expected_loss", "tse_e"]] = 1e6
+    above, _ = shown(learning_rates(table))
+    assert above.get_ylim()[1] == pytest.approx(5 * table["expected_loss"].min())
+    (axes,) = shown(performance_estimation(table))
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
 def test_without_a_sweep_the_figures_say_so():

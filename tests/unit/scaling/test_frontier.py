@@ -9,7 +9,7 @@ from scipy import optimize, stats
 
 from chemscale.errors import ChemscaleError
 from chemscale.scaling.allocation.cost import SIX_N_D, Cost, cost_law
-from chemscale.scaling.allocation.frontier import excess_loss, interval_of_draws, optima, optimum
+from chemscale.scaling.allocation.frontier import excess_loss, interval_of_draws, lowest_within, optima, optimum
 from chemscale.scaling.allocation.isoflop import isoflop, lower_envelope
 from chemscale.scaling.fitting.fit import fit_law
 from chemscale.scaling.inference.bootstrap import bootstrap
@@ -44,6 +44,26 @@ def test_the_optimum_is_where_a_search_finds_it(form, cost):
     assert np.log(best["N"]) == pytest.approx(found.x, abs=2e-4)
     assert best["loss"] == pytest.approx(found.fun, rel=1e-6)
     assert cost.of(best["N"], best["D"]) == pytest.approx(compute)
+
+
+@pytest.mark.parametrize("cost", [SIX_N_D, ODD], ids=["6ND", "odd powers"])
+def test_the_lowest_loss_within_the_runs_is_where_a_search_finds_it(cost):
+    """At the ends only the smallest and the largest run are there; between, the optimum or the edge of the range."""
+    law = fitted("joint")
+    line = lowest_within(law, cost, points=12)
+    assert (line[0]["N"], line[-1]["N"]) == (pytest.approx(N.min()), pytest.approx(N.max()))
+    assert (line[0]["D"], line[-1]["D"]) == (pytest.approx(D.min()), pytest.approx(D.max()))
+    n = np.geomspace(N.min(), N.max(), 20001)
+    for point in line[1:-1]:
+        d = cost.data(n, point["compute"])
+        losses = np.where((D.min() <= d) & (d <= D.max()), LAWS["joint"](n, np.maximum(d, 1)), np.inf)
+        assert point["loss"] == pytest.approx(losses.min(), rel=1e-4)
+        assert cost.of(point["N"], point["D"]) == pytest.approx(point["compute"])
+        free = optimum(law, cost, point["compute"])
+        if N.min() < free["N"] < N.max() and D.min() < free["D"] < D.max():
+            assert point["loss"] == pytest.approx(free["loss"], rel=1e-4)
+        else:
+            assert point["loss"] > free["loss"]
 
 
 def test_with_repeats_the_optimum_is_searched_for_at_the_distinct_data_there_is():

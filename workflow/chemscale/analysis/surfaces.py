@@ -9,7 +9,7 @@ from chemscale.analysis.curves import analysis_choices, hold_out, names, try_or_
 from chemscale.arms import PARAMETERS, Arm
 from chemscale.errors import NotFittable
 from chemscale.scaling.allocation.cost import cost_law
-from chemscale.scaling.allocation.frontier import excess_loss, optima
+from chemscale.scaling.allocation.frontier import excess_loss, lowest_within, optima
 from chemscale.scaling.allocation.isoflop import lower_envelope
 from chemscale.scaling.allocation.planner import GOALS, candidate_grid, plan
 from chemscale.scaling.api import ScalingLaw, fit
@@ -20,7 +20,6 @@ from chemscale.scaling.summary import mark_preferred
 
 SURFACE_FORMS = ("joint_no_floor", "joint_tied", "joint")
 BUDGETS = 5  # from the cost of the cheapest run to ten times that of the most expensive one
-LINE_POINTS = 30  # of the line of lowest loss, over the same range of compute
 
 
 def fit_surface(family: str, cells: pd.DataFrame, arm: Arm, options: dict) -> dict:
@@ -92,20 +91,14 @@ def _frontier(cells: pd.DataFrame, arm: Arm, flops: np.ndarray | None, options: 
 
 
 def _allocation(law: ScalingLaw, x: dict[str, np.ndarray], flops: np.ndarray | None) -> dict:
-    """Find the best N and D for some budgets, and the `line` of lowest loss against compute."""
+    """Find the best N and D for some budgets, and the `line` of lowest loss within the sizes and data of the runs."""
     cost = cost_law(x["N"], x["D"], flops)
     spent = cost.of(x["N"], x["D"])
-    low, high = spent.min(), 10 * spent.max()
-    found = optima(law.boot, cost, np.geomspace(low, high, BUDGETS), law.confidence)
+    found = optima(law.boot, cost, np.geomspace(spent.min(), 10 * spent.max(), BUDGETS), law.confidence)
     for entry in found["budgets"]:
         if "refused" not in entry:
             entry["loss_paid"] = excess_loss(law.fit, cost, entry["compute"])
-    line = optima(law.boot, cost, np.geomspace(low, high, LINE_POINTS), law.confidence)["budgets"]
-    found["line"] = [
-        {"compute": point["compute"], "loss": point["loss"], "interval": point["intervals"]["loss"]}
-        for point in line
-        if "refused" not in point
-    ]
+    found["line"] = lowest_within(law.fit, cost)
     return found
 
 

@@ -97,8 +97,8 @@ def _choice(row: dict) -> str:
 def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
     """Draw the loss of every run against its training FLOPs, the runs that no cheaper run beats, and the lowest loss.
 
-    The line is the lowest loss for a budget by the family's surface L(N, D) and its law of cost; it is dashed beyond
-    the most expensive run.
+    The line is the lowest loss for a budget by the family's surface L(N, D) and its law of cost, with no more
+    parameters and data than the runs have.
     """
     figure, panels = plt.subplots(1, len(fits), figsize=(5.6 * len(fits), 4.6), squeeze=False)
     for panel, of_arm in zip(panels.flat, fits, strict=True):
@@ -112,7 +112,7 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
             measured = table[table["cell"].isin(on)]
             panel.plot(measured["flops"], measured[ARMS[arm].loss], "o", mfc="none", mec="black", ms=7, mew=0.8)
             if family in best:
-                _draw_lowest_loss(panel, best[family], table["flops"].max())
+                _draw_lowest_loss(panel, best[family])
         panel.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel=loss_label(arm))
         plain_ticks(panel, "y")
         if panel.get_legend_handles_labels()[0]:
@@ -120,23 +120,19 @@ def compute_frontier(runs: pd.DataFrame, fits: list[dict]) -> Figure:
     handles = [
         Line2D([], [], color="black", marker="o", mfc="none", ls="", ms=7, label="no cheaper run has a lower loss"),
         Line2D([], [], color="0.4", lw=1.4, label="lowest loss by L(N, D) and the law of cost"),
-        Line2D([], [], color="0.4", lw=1.4, ls="--", label="beyond the runs"),
     ]
     legend_below(figure, handles)
     return figure
 
 
-def _draw_lowest_loss(panel: Axes, allocation: dict, largest: float) -> None:
+def _draw_lowest_loss(panel: Axes, allocation: dict) -> None:
     family = FAMILIES[allocation["family"]]
     line = pd.DataFrame(allocation["line"])
     share = (allocation["exponents"] or {}).get("N", {"value": None})  # tied exponents have none of their own
     label = family.label
     if share["value"] is not None:
         label += f": best $N ∝ C^{{{share['value']:.2f}}}$ [{', '.join(map(_end, share['interval']))}]"
-    within, beyond = line[line["compute"] <= largest], line[line["compute"] > largest]
-    panel.plot(within["compute"], within["loss"], color=family.colour, lw=1.4, label=label)
-    beyond = pd.concat([within.tail(1), beyond])  # without a gap
-    panel.plot(beyond["compute"], beyond["loss"], "--", color=family.colour, lw=1.4)
+    panel.plot(line["compute"], line["loss"], color=family.colour, lw=1.4, label=label)
 
 
 def _end(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Figures of the training of a study: curves, learning rates, and the predictions of training speed estimates."""
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from chemscale.models.registry import FAMILIES
 
 ESTIMATES = {"tse": "TSE", "tse_e": "TSE-E"}
 NO_SWEEP = "every learning rate\nof this study is given"
+SHOWN_LOSSES = 5.0  # times the lowest; beyond, a sweep leaves its panel, and estimates have logarithmic axes
 
 
 def training_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
@@ -68,6 +70,9 @@ def learning_rates(sweeps: pd.DataFrame) -> Figure:
             panel.set(xscale="log", yscale="log")
             panel.legend(fontsize="small")
             plain_ticks(panel)
+        lowest = table["expected_loss"].min()
+        if table["expected_loss"].max() > SHOWN_LOSSES * lowest:  # a rate that is far too high would hide the others
+            above.set_ylim(top=SHOWN_LOSSES * lowest)
     for panel in panels.flat if not families else ():
         write_placeholder(panel, NO_SWEEP)
     return figure
@@ -125,8 +130,10 @@ def performance_estimation(sweeps: pd.DataFrame) -> Figure:
             )
         result = f"{first['flops_share_saved']:.0%} of FLOPs saved"
         if mapped:
-            ends = pd.Series([table[estimate].min(), table[estimate].max()])
-            panel.plot(ends, first["slope"] * ends + first["intercept"], color="0.4", lw=1.2)
+            line = np.geomspace(table[estimate].min(), table[estimate].max(), 100)
+            panel.plot(line, first["slope"] * line + first["intercept"], color="0.4", lw=1.2)
+            if line[-1] > SHOWN_LOSSES * line[0]:
+                panel.set(xscale="log", yscale="log")
             result = f"ρ = {first['spearman']:.2f}, {result}"
         title = f"{FAMILIES[family].label}\n{result}"
         panel.set(title=title, xlabel=ESTIMATES[estimate], ylabel="final validation loss")

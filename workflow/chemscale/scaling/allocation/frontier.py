@@ -71,6 +71,30 @@ def optima(
     }
 
 
+def lowest_within(fit: Fit, cost: Cost, points: int = 30) -> list[dict]:
+    """Return the lowest loss of a surface against compute for N and D within the range of its fitted points.
+
+    Unlike `optima` it can be compared with measured runs, which have no more than the largest N and D. There are up to
+    `points` entries (compute, N, D, loss), from the cost of the cheapest fitted point to that of the most expensive.
+    """
+    n = np.geomspace(fit.x["N"].min(), fit.x["N"].max(), GRID_POINTS)
+    low, high = fit.x["D"].min(), fit.x["D"].max()
+    spent = cost.of(fit.x["N"], fit.x["D"])
+    entries = []
+    for compute in np.geomspace(spent.min(), spent.max(), points):
+        d = cost.data(n, compute)
+        inside = (d >= low * (1 - 1e-9)) & (d <= high * (1 + 1e-9))
+        if not inside.any():
+            continue
+        losses = fit.predict({"N": n[inside], "D": d[inside]})
+        best = int(np.argmin(losses))
+        entries.append({
+            "compute": float(compute), "N": float(n[inside][best]), "D": float(d[inside][best]),
+            "loss": float(losses[best]),
+        })  # fmt: skip
+    return entries
+
+
 def excess_loss(
     fit: Fit,
     cost: Cost,
