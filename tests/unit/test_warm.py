@@ -44,7 +44,7 @@ def main(arguments):
     if kind == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 chemscale.cli.main = main
-warm.serve(sys.argv[1], int(sys.argv[2]))
+warm.serve(sys.argv[1])
 """
 
 
@@ -54,7 +54,7 @@ def socket_path(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)
     path = folder / f"warm-{os.getpid()}"
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path), str(os.getpid())])
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path)])
     while not path.exists():
         assert server.poll() is None
         time.sleep(0.02)
@@ -113,7 +113,7 @@ def test_a_child_dies_with_its_command_and_others_go_on(socket_path):
     assert other.wait(timeout=10) == 75
 
 
-def test_without_a_warm_process_a_command_starts_one_and_runs_by_itself(tmp_path, monkeypatch):
+def test_the_second_command_starts_the_warm_process_and_both_run_by_themselves(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -123,11 +123,26 @@ def test_without_a_warm_process_a_command_starts_one_and_runs_by_itself(tmp_path
     warm.offer()
     path = os.environ["CHEMSCALE_WARM"]
     for command in (["train", "-", "--gpus", "1"], ["train", "-"], ["fit", "--gpus", "0"], []):
-        assert warm.run_warm(command) is None and not started
-    for _ in range(2):
+        assert warm.run_warm(command) is None
+    counts = []
+    for _ in range(4):
         assert warm.run_warm(["train", "-", "--gpus", "0"]) is None
-    ((*_, given, owner),) = started
-    assert (given, owner) == (path, str(os.getpid()))
+        counts.append(len(started))
+    assert counts == [0, 1, 1, 1] and started[0][-1] == path
+
+
+def test_an_offer_removes_what_dead_processes_have_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CHEMSCALE_WARM", "")
+    warm.offer()
+    folder = Path(os.environ["CHEMSCALE_WARM"]).parent
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = [f"warm-{ended.pid}", f"warm-{ended.pid}.one", f"warm-{os.getpid()}.one"]
+    for name in names:
+        (folder / name).touch()
+    warm.offer()
+    assert [path.name for path in folder.iterdir()] == names[2:]
 
 
 def test_a_folder_that_others_can_write_is_not_used(socket_path):
@@ -142,7 +157,7 @@ def test_the_warm_process_ends_with_its_owner(tmp_path):
     folder.mkdir(mode=0o700)
     owner = subprocess.Popen(["sleep", "60"])
     path = folder / f"warm-{owner.pid}"
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path), str(owner.pid)])
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path)])
     while not path.exists():
         time.sleep(0.02)
     owner.kill()
@@ -159,7 +174,7 @@ def test_a_training_in_a_child_has_the_record_of_one_by_itself(tiny_corpus, tmp_
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)
     path = folder / f"warm-{os.getpid()}"
-    server = subprocess.Popen([sys.executable, "-m", "chemscale.cli.warm", str(path), str(os.getpid())])
+    server = subprocess.Popen([sys.executable, "-m", "chemscale.cli.warm", str(path)])
     while not path.exists():
         time.sleep(0.1)
     time.sleep(0.2)

@@ -1,8 +1,8 @@
 """Commands without their start-up: a warm process has the libraries imported, and forks a child for every command.
 
 A study trains many small models, and importing torch and Lightning takes seconds each time. Snakemake's main process
-names a socket in CHEMSCALE_WARM (`offer`). The first command there starts the warm process and runs by itself. Later
-commands hand their arguments, environment, folder and standard streams over, wait for the child, pass signals on to it,
+names a socket in CHEMSCALE_WARM (`offer`). The first command runs by itself, and so does the second, which also starts
+the warm process: a cluster's job of one training has no use for it. Later commands hand their arguments, environment, folder and standard streams over, wait for the child, pass signals on to it,
 and end as it ends. The warm process ends with the Snakemake process; it computes nothing and never touches a GPU.
 Whatever goes wrong before a child runs, the command runs by itself.
 """
@@ -48,6 +48,9 @@ def offer() -> None:
     folder = Path(tempfile.gettempdir()) / f"chemscale-{os.getuid()}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
+        for left in folder.glob("warm-*"):
+            if not _alive(_owner(left)):
+                left.unlink(missing_ok=True)
         os.environ[VARIABLE] = str(folder / f"warm-{os.getpid()}")
 
 
@@ -82,17 +85,31 @@ def _private(folder: Path) -> bool:
 
 
 def _start(path: str) -> None:
-    """Start the warm process, unless another command has; it takes some seconds until it listens."""
-    owner = path.rpartition("-")[2]
+    """Start the warm process if this is the second command; it takes some seconds until it listens."""
     with contextlib.suppress(OSError):
-        os.close(os.open(f"{path}.started", os.O_CREAT | os.O_EXCL, 0o600))
+        if _first(f"{path}.one") or not _first(f"{path}.two"):
+            return
         subprocess.Popen(
-            [sys.executable, "-m", "chemscale.cli.warm", path, owner],
+            [sys.executable, "-m", "chemscale.cli.warm", path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+
+def _first(mark: str) -> bool:
+    """Leave a mark; return whether nobody had."""
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _owner(path: Path) -> int:
+    """Return the process that a socket or a mark belongs to."""
+    return int(path.name.split("-")[1].split(".")[0])
 
 
 def _hand_over(connection: socket.socket, arguments: list[str]) -> int | None:
@@ -269,8 +286,8 @@ def _alive(process: int) -> bool:
     return True
 
 
-def serve(path: str, owner: int) -> None:
-    """Listen at `path` while the process `owner` lives, with the libraries of a training imported."""
+def serve(path: str) -> None:
+    """Listen at `path` while its owner lives, with the libraries of a training imported."""
     one_thread()
     for module in IMPORTED:
         importlib.import_module(f"chemscale.{module}")
@@ -279,12 +296,12 @@ def serve(path: str, owner: int) -> None:
     try:
         listener.bind(path)
         listener.listen(64)
-        Warm(listener, owner).serve()
+        Warm(listener, _owner(Path(path))).serve()
     finally:
-        for left in (path, f"{path}.started"):
+        for left in (path, f"{path}.one", f"{path}.two"):
             with contextlib.suppress(OSError):
                 os.unlink(left)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1])
