@@ -7,7 +7,7 @@ WORKERS := -n $(CORES) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help study figures test test-all test-slurm check format reference lock clean
+.PHONY: help study figures test test-all test-slurm check format reference docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,9 +41,12 @@ format: .venv/ready ## put code into the house style
 	ruff format .
 	snakefmt Snakefile workflow
 
-reference: .venv/ready ## write the JSON schema, docs/configuration.md and docs/runs-table.md from the code
+reference: .venv/ready ## write the JSON schema, docs/reference/configuration.md and docs/reference/runs-table.md from the code
 	python -m chemscale.config.reference
-	python -m chemscale.analysis.columns >docs/runs-table.md
+	python -m chemscale.analysis.columns >docs/reference/runs-table.md
+
+docs: .venv/ready ## write the documentation site to site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 lock: .venv/ready ## write envs/requirements.lock from what is installed
 	envs/lock.sh

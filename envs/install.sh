@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up the project's environment in .venv, from the lock. Usage: envs/install.sh [PYTHON]
 #
-# Two traps are stepped around here (measurements in docs/decisions.md):
+# Two traps are stepped around here (measurements in docs/explanation/decisions.md):
 # - torch: the newest CUDA build is several GB. Without a GPU the CPU build is taken where pip's own settings offer one.
 # - schnetpack 2.2 declares Python >= 3.12 and pins tools it does not import, but runs on 3.11: it goes in by itself,
 #   its true run-time dependencies are in the lock.

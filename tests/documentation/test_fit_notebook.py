@@ -8,7 +8,7 @@ nbformat = pytest.importorskip("nbformat")
 
 @pytest.fixture(scope="module")
 def notebook(checkout):
-    return nbformat.read(checkout / "docs" / "fit-a-table.ipynb", as_version=4)
+    return nbformat.read(checkout / "docs" / "tutorials" / "fit-a-table.ipynb", as_version=4)
 
 
 @pytest.fixture(scope="module")

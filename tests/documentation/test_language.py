@@ -1,4 +1,4 @@
-"""The language of code and documents follows docs/style.md where a test can tell."""
+"""The language of code and documents follows docs/reference/style.md where a test can tell."""
 
 import ast
 import re

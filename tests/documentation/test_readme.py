@@ -9,16 +9,21 @@ from chemscale.data.sources import check_entry
 DOCUMENTS = (
     "README.md",
     "config/README.md",
-    "docs/decisions.md",
-    "docs/benchmarks.md",
-    "docs/potentials.md",
-    "docs/reliability.md",
-    "docs/scaling.md",
+    "docs/explanation/decisions.md",
+    "docs/explanation/benchmarks.md",
+    "docs/explanation/potentials.md",
+    "docs/explanation/reliability.md",
+    "docs/explanation/scaling.md",
     "profiles/slurm/README.md",
 )
 
 
-CLAIMS = ("docs/scaling.md", "docs/potentials.md", "docs/reliability.md", "profiles/slurm/README.md")
+CLAIMS = (
+    "docs/explanation/scaling.md",
+    "docs/explanation/potentials.md",
+    "docs/explanation/reliability.md",
+    "profiles/slurm/README.md",
+)
 
 
 def text(checkout, *names: str) -> str:
@@ -81,5 +86,5 @@ def test_every_claim_has_its_test(checkout):
 def test_every_form_is_explained(checkout):
     from chemscale.scaling.forms.laws import FORMS
 
-    explained = text(checkout, "docs/scaling.md", "profiles/slurm/README.md")
+    explained = text(checkout, "docs/explanation/scaling.md", "profiles/slurm/README.md")
     assert not {name for name in FORMS if f"`{name}`" not in explained}

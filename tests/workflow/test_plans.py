@@ -120,7 +120,7 @@ def test_configuration_errors_are_readable(clone, change, message):
     config = yaml.safe_load((clone / SMOKE).read_text())
     (clone / "bad.yaml").write_text(yaml.safe_dump(config | change))
     output = snakemake(clone, "--dry-run", "--configfile", "bad.yaml", check=False)
-    assert message in output and "docs/configuration.md explains every key" in output
+    assert message in output and "docs/reference/configuration.md explains every key" in output
     assert "Traceback" not in output
 
 

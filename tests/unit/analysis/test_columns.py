@@ -31,8 +31,10 @@ def test_every_column_has_a_unit_and_a_meaning_once():
 
 
 def test_the_page_is_generated_from_the_code():
-    page = ROOT / "docs" / "runs-table.md"
-    assert page.read_text() == data_dictionary(), "run: python -m chemscale.analysis.columns > docs/runs-table.md"
+    page = ROOT / "docs" / "reference" / "runs-table.md"
+    assert page.read_text() == data_dictionary(), (
+        "run: python -m chemscale.analysis.columns > docs/reference/runs-table.md"
+    )
 
 
 def test_no_fit_depends_on_a_measured_time():

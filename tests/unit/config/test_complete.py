@@ -54,7 +54,7 @@ def problems(config: dict) -> list[str]:
     with pytest.raises(ChemscaleError) as error:
         complete(config, REGISTRY)
     lines = str(error.value).splitlines()
-    assert lines[-1] == "docs/configuration.md explains every key."
+    assert lines[-1] == "docs/reference/configuration.md explains every key."
     if len(lines) == 2:
         return [lines[0].removeprefix("configuration: ")]
     assert lines[0] == f"configuration: {len(lines) - 2} problems"

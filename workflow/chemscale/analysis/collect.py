@@ -27,7 +27,7 @@ def collect(
     """Write the tables of the study in `results` to `out`; return the runs table, one row per cell.
 
     * runs.parquet, runs.csv: one row per cell, with the quality of what it generated or simulated and its errors on
-      other datasets (docs/runs-table.md describes the columns)
+      other datasets (docs/reference/runs-table.md describes the columns)
     * histories.parquet: one row per point of a training curve
     * sweeps.parquet: one row per trial of a learning rate of `sweeps`, the files that `tune` wrote (see `trials_of`)
     * datasets.csv: one row per dataset, from the headers `datasets` of their stores

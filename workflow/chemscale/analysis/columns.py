@@ -1,4 +1,4 @@
-"""Describe every column of the runs table; docs/runs-table.md is generated from here (`python -m` this module)."""
+"""Describe every column of the runs table; `python -m` this module writes docs/reference/runs-table.md."""
 
 import re
 from collections.abc import Iterable
@@ -93,7 +93,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "peak_memory_host_mb": ("MB", "peak resident memory of the process"),
         "peak_memory_device_mb": ("MB", "peak memory allocated on the GPU"),
         "precision": ("text", "`float32` or `bfloat16`"),
-        "compiled": ("bool", "the training step was compiled (docs/potentials.md)"),
+        "compiled": ("bool", "the training step was compiled (docs/explanation/potentials.md)"),
         "processes": ("count", "processes that trained together"),
         "device": ("text", "`cpu` or `cuda`"),
         "device_name": ("text", "name of the GPU, or the architecture of the CPU"),

@@ -33,7 +33,7 @@ Table = Annotated[
 Loss = Annotated[str, _column("losses")]
 Form = Annotated[
     str | None,
-    Option(help="Form of the law, see docs/scaling.md, or a formula such as E + A*x**-alpha; default: by the columns."),
+    Option(help="Form (docs/explanation/scaling.md), or a formula such as E + A*x**-alpha; default: by the columns."),
 ]
 Params = Annotated[str | None, _column("parameter counts")]
 Data = Annotated[str | None, _column("amounts of data seen")]

@@ -39,7 +39,9 @@ def complete(config: dict, registry: dict[str, dict]) -> dict[str, Any]:
         if isinstance(options, PotentialArm):
             problems += _evaluation_problems(options, known)
     if problems or study is None:
-        raise ChemscaleError(report("configuration", problems) + "\ndocs/configuration.md explains every key.")
+        raise ChemscaleError(
+            report("configuration", problems) + "\ndocs/reference/configuration.md explains every key."
+        )
     name = f"{study.study}-repetition{study.repetition}" if study.repetition else study.study
     return study.model_dump(exclude_none=True) | {"study": name, "datasets": deepcopy(own)}
 

@@ -1,4 +1,4 @@
-"""The JSON schema for editors and docs/configuration.md, generated from the models: `make reference`."""
+"""The JSON schema for editors and docs/reference/configuration.md, generated from the models: `make reference`."""
 
 import inspect
 import json
@@ -18,13 +18,13 @@ from chemscale.models.registry import FAMILIES, charged_families, families_of
 from chemscale.typed import Keys
 
 SCHEMA = Path(__file__).with_name("schema.json")
-PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 INTRODUCTION = """\
 # Configuration reference
 
 <!-- written by `make reference` from the models in workflow/chemscale; do not edit -->
 
-Every key of a study and of a dataset. [config/README.md](../config/README.md) says which studies ship and how to use
+Every key of a study and of a dataset. `config/README.md` says which studies ship and how to use
 data of your own. An unknown key, a wrong value or a size that the data cannot give is an error; all problems are named
 at once, before anything runs."""
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -63,7 +63,7 @@ def schema() -> dict[str, Any]:
 
 
 def page() -> str:
-    """Return docs/configuration.md: a table of keys per part of a study and per group of datasets."""
+    """Return docs/reference/configuration.md: a table of keys per part of a study and per group of datasets."""
     study = schema()
     definitions = study["$defs"]
     parts = [INTRODUCTION, "## A study", study["description"], _keys(study, study["properties"])]

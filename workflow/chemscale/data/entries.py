@@ -166,7 +166,7 @@ class GeometryFileEntry(GeometryEntry):
     )
     ignore_cell: bool = key("whether to read molecules in a periodic box as isolated ones", False)
     skip_unit_checks: list[Literal["work", "stiffness", "distance", "total", "valence"]] = key(
-        "unit checks that err for this file (docs/units.md); recorded with the dataset", []
+        "unit checks that err for this file (docs/explanation/units.md); recorded with the dataset", []
     )
 
     @classmethod

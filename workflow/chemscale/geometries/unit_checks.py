@@ -1,4 +1,4 @@
-"""Whether the units and the sign of a file agree with the ratios of `unit_ratios`; docs/units.md is for readers."""
+"""Whether the units and the sign of a file agree with the ratios of `unit_ratios` (docs/explanation/units.md)."""
 
 from collections.abc import Collection, Mapping
 from itertools import product
@@ -54,7 +54,7 @@ def require_consistent(where: str, ratios: Mapping, units: Mapping[str, str], ve
     advice = f"try {', or '.join(verdict['advice'])}" if verdict["advice"] else "no other units or sign would agree"
     raise ChemscaleError(
         f"{where}: {', '.join(f'{key} = {value}' for key, value in units.items())}: inconsistent with the data, "
-        f"{found}; {advice}; docs/units.md explains the checks and how to skip one"
+        f"{found}; {advice}; docs/explanation/units.md explains the checks and how to skip one"
     )
 
 

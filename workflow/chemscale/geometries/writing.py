@@ -74,7 +74,7 @@ def write_store(
         if units:
             require_consistent(f"{name}: {facts['source']}", report["consistency"], units, report["unit_checks"])
             if report["unit_checks"]["unverified"] or report["unit_checks"]["skipped"]:
-                LOG.warning("%s: units %s (docs/units.md)", name, describe_verdict(report["unit_checks"]))
+                LOG.warning("%s: units %s (docs/explanation/units.md)", name, describe_verdict(report["unit_checks"]))
         kept = {key: raw[key][rows[order]] for key in ELECTRONS} if set(ENTRY_KEYS) & set(entry) else {}
         _write_arrays(directory, raw, rows[order], kept)
     finally:

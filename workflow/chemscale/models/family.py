@@ -21,7 +21,7 @@ SYMMETRIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Family(ABC):
-    """A family of models. docs/potentials.md says how to add one."""
+    """A family of models. docs/explanation/potentials.md says how to add one."""
 
     arm: ClassVar[str]
     name: str  # in configurations, results and paths

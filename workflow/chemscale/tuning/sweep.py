@@ -2,7 +2,8 @@
 
 Every (width, batch, learning rate) trains through the first share of its schedule. From there a few go on to their end;
 a line from their training speed estimate to their final loss predicts the others' (Frey et al. 2023; measurements:
-docs/decisions.md). The known and the predicted losses determine a rule that gives rates to widths never tried.
+docs/explanation/decisions.md). The known and the predicted losses determine a rule that gives rates to widths never
+tried.
 """
 
 import itertools

@@ -10,7 +10,8 @@ def slim(width: int) -> GPTShape:
 
     It has two layers up to width 32, and one more with every doubling. Heads of one dimension and 24 layers of width
     16, as the published shape has them, take ten times as long for the same parameters. Scores are scaled: without
-    that, training becomes unstable as heads grow, and a curve over sizes measures the instability (docs/decisions.md).
+    that, training becomes unstable as heads grow, and a curve over sizes measures the instability
+    (docs/explanation/decisions.md).
     Raises ChemscaleError for a width that is not a power of two.
     """
     if width < 8 or width & (width - 1):

@@ -17,7 +17,7 @@ Three ways to draw:
 `wider_bootstrap` draws in two ways where there are groups, or rows enough to be groups of their own, and keeps the one
 with the wider intervals: all that is quoted comes from its draws.
 
-Measured coverage of the 90 % intervals: docs/benchmarks.md (tests/benchmarks/coverage.py). It is lower
+Measured coverage of the 90 % intervals: docs/explanation/benchmarks.md (tests/benchmarks/coverage.py). It is lower
 where the form is wrong: a power law through a curve with a floor gives a narrow interval around a wrong exponent.
 """
 
