@@ -29,7 +29,7 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-report: "workflow/report/first-page.rst"
+report: first_page_of_report()
 
 
 # results that are taken as they are have no rule: finished runs are not trained, cached tables not fitted

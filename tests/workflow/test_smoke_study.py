@@ -23,7 +23,7 @@ POTENTIAL = {
 }
 DRAWN = {"draw_language": 1, "draw_generation": 1, "draw_potential": 1, "draw_dynamics": 1}
 DRAWN |= {"draw_training": 1, "draw_scaling": 1}
-FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_report": 1, "all": 1}
+FROM_RECORDS_ON = {"collect": 1, "fit": 2, **DRAWN, "write_first_page": 1, "write_report": 1, "all": 1}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,15 @@ def test_report_opens_without_a_network_and_explains_its_figures(study):
     for name in [*FIGURES, "exponents"]:
         caption = (study / "workflow" / "report" / f"{name}.rst").read_text().split(",")[0].split("\n")[0]
         assert caption in html, f"{name}: {caption}"
+
+
+def test_the_report_begins_with_what_was_found(study):
+    page = (study / "results" / "smoke" / "figures" / "first-page.rst").read_text()
+    html = (study / "results" / "smoke" / "report.html").read_text()
+    runs = pd.read_parquet(study / "results" / "smoke" / "tables" / "runs.parquet")
+    for words in ("What the study smoke found", "Within 100 to 900 training molecules", f"{len(runs)} trainings took"):
+        assert words in page and words in html
+    assert "data:image/png;base64," in page and page.count(":header-rows: 1") == 1
 
 
 @pytest.mark.parametrize("target", ["all", "figures", "report"])
@@ -154,7 +163,12 @@ def test_a_deleted_figure_is_drawn_and_nothing_else(study):
     figure = study / "results" / "smoke" / "figures" / "language-size.svg"
     figure.rename(study / "aside")
     try:
-        assert plan(study, "--configfile", SMOKE) == {"draw_language": 1, "write_report": 1, "all": 1}
+        assert plan(study, "--configfile", SMOKE) == {
+            "draw_language": 1,
+            "write_first_page": 1,
+            "write_report": 1,
+            "all": 1,
+        }
     finally:
         (study / "aside").rename(figure)
 

@@ -270,8 +270,14 @@ def figures_of_study(wildcards):
     files += ["transfer.svg"] if EVALUATED_ON else []
     files += ["datasets.csv", "training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
     files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
-    files += ["exponents.csv", "judgements.csv", "comparisons.csv", "next-cells.csv"]
+    files += ["ladder.svg", "exponents.csv", "judgements.csv", "comparisons.csv", "ladder.csv", "next-cells.csv"]
     return [f"{RESULTS}/figures/{file}" for file in files]
+
+
+def first_page_of_report():
+    """Return the first page of the report: that of the study once it is written, relative to the main Snakefile."""
+    page = Path(f"{RESULTS}/figures/first-page.rst")
+    return str(page.absolute()) if page.exists() else "workflow/report/first-page.rst"
 
 
 def drawn(file, category, label):

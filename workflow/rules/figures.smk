@@ -131,10 +131,36 @@ use rule draw_language as draw_scaling with:
         "logs/{study}/draw/scaling.tsv"
 
 
+rule write_first_page:
+    """What the study found, in sentences: the first page of the report."""
+    input:
+        runs=f"{TABLES}/runs.parquet",
+        sweeps=f"{TABLES}/sweeps.parquet",
+        fits=[f"results/{{study}}/fits/{arm}.json" for arm in ARMS],
+        figures=[f"results/{{study}}/figures/{arm}-data.svg" for arm in ARMS],
+    output:
+        page="results/{study}/figures/first-page.rst",
+    log:
+        "logs/{study}/first-page.log",
+    benchmark:
+        "logs/{study}/first-page.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        figures=[f"--figure results/{config['study']}/figures/{arm}-data.png" for arm in ARMS],
+    shell:
+        r"""
+        chemscale first-page {input.runs:q} {input.fits:q} --sweeps {input.sweeps:q} --study {wildcards.study:q} \
+            --out {output.page:q} {params.figures} &>{log:q}
+        """
+
+
 rule write_report:
     """One HTML with every figure, table and run time, which opens without a network."""
     input:
-        figures_of_study,
+        drawn=figures_of_study,
+        page="results/{study}/figures/first-page.rst",
     output:
         html="results/{study}/report.html",
     log:
@@ -149,5 +175,5 @@ rule write_report:
         configuration=configuration_arguments,
     shell:
         r"""
-        snakemake {input:q} --snakefile {params.snakefile:q} {params.configuration:q} --report {output.html:q} &>{log:q}
+        snakemake {input.drawn:q} --snakefile {params.snakefile:q} {params.configuration:q} --report {output.html:q} &>{log:q}
         """

@@ -18,6 +18,8 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "depth": ("integer", "interaction blocks of a potential"),
         "recipe": ("integer", "version of the training code, raised when a change of code changes results"),
         "learning_rate": ("1", "peak learning rate, before halvings"),
+        "adam_beta1": ("1", "decay of AdamW's mean of gradients"),
+        "adam_beta2": ("1", "decay of AdamW's mean of squared gradients"),
         "rate_at_edge": ("bool", "better learning rates may lie beyond the sweep; such a run enters no fit"),
         "fingerprint": ("SHA-256", "hash of the settings and the data that decide the result"),
     },

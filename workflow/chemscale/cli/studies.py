@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chemscale.cli.app import OutFolder, command
-from chemscale.files import read_yaml, require_paths
+from chemscale.files import read_json, read_yaml, require_paths
 
 
 @command("Studies")
@@ -52,3 +52,22 @@ def collect(
         require_paths(Path(cells))
     names = sys.stdin.read() if cells == "-" else Path(cells).read_text()
     collect(results, names.split(), out, sweeps or [], dataset or [])
+
+
+@command("Studies")
+def first_page(
+    runs: Annotated[Path, Argument(help="Table of the runs of a study, runs.parquet.")],
+    fits: Annotated[list[Path], Argument(metavar="FITS...", help="Fits of its arms, as written by `fit --arm`.")],
+    sweeps: Annotated[Path, Option(help="Table of its sweeps, sweeps.parquet.")],
+    out: Annotated[Path, Option("--out", help="File of reStructuredText to write.")],
+    study: Annotated[str, Option(help="Name of the study.")],
+    figure: Annotated[list[Path] | None, Option(help="PNG to show; may be repeated.")] = None,
+) -> None:
+    """Write the first page of a report: what was found, in sentences, with exponents, faults and cost."""
+    import pandas as pd
+
+    from chemscale.figures.first_page import first_page
+
+    require_paths(runs, *fits, sweeps, *(figure or []))
+    laws = [read_json(path) for path in fits]
+    out.write_text(first_page(study, pd.read_parquet(runs), laws, pd.read_parquet(sweeps), figure or []))

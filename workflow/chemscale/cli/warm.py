@@ -2,10 +2,10 @@
 
 A study trains many small models, and importing torch and Lightning takes seconds each time. Snakemake's main process
 names a socket in CHEMSCALE_WARM (`offer`). The first command runs by itself, and so does the second, which also starts
-the warm process: a cluster's job of one training has no use for it. Later commands hand their arguments, environment,
-folder and standard streams over, wait for the child, pass signals on to it, and end as it ends. The warm process ends
-with the Snakemake process; it computes nothing and never touches a GPU.
-Whatever goes wrong before a child runs, the command runs by itself.
+the warm process: a cluster's job of one training has no use for it. Later commands hand over their arguments,
+environment, folder and standard streams, wait for the child, pass signals on to it, and end as it ends. The warm
+process ends with the Snakemake process; it computes nothing and never touches a GPU. Whatever goes wrong before a child
+runs, the command runs by itself.
 """
 
 import atexit
