@@ -26,8 +26,24 @@ EMBEDDED = {"fetch_molecules": 1, "encode": 1, "label": 1}
         ("training", EMBEDDED | SMOKE_TRAINING | {"training": 1}),
         ("fits", EMBEDDED | SMOKE_TRAINING | USE | SCALING | {"fits": 1}),
         ("figures", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"figures": 1}),
-        ("report", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"write_report": 1, "report": 1}),
-        ("all", EMBEDDED | SMOKE_TRAINING | USE | SCALING | SMOKE_FIGURES | {"write_report": 1, "all": 1}),
+        (
+            "report",
+            EMBEDDED
+            | SMOKE_TRAINING
+            | USE
+            | SCALING
+            | SMOKE_FIGURES
+            | {"write_first_page": 1, "write_report": 1, "report": 1},
+        ),
+        (
+            "all",
+            EMBEDDED
+            | SMOKE_TRAINING
+            | USE
+            | SCALING
+            | SMOKE_FIGURES
+            | {"write_first_page": 1, "write_report": 1, "all": 1},
+        ),
     ],
 )
 @pytest.mark.parametrize("profile", [(), ("--profile", "profiles/local-gpu"), ("--profile", "slurm")], ids=str)
@@ -38,7 +54,11 @@ def test_targets_of_the_smoke_study(clone, target, jobs, profile):
 def test_default_study_has_the_grid_its_configuration_says(clone):
     jobs = plan(clone)
     # 3 widths × (2 × 2 + 3) runs; 2 families × 2 widths × (2 × 2 + 3) runs
-    assert jobs == EMBEDDED | {"tune": 3, "train": 21 + 28} | SCALING | FIGURES | {"write_report": 1, "all": 1}
+    assert jobs == EMBEDDED | {"tune": 3, "train": 36 + 36} | SCALING | FIGURES | {
+        "write_first_page": 1,
+        "write_report": 1,
+        "all": 1,
+    }
 
 
 def test_paper_study_plans_the_whole_grid(clone):
