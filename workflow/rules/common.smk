@@ -269,7 +269,7 @@ def figures_of_study(wildcards):
     files += ["dynamics.svg"] if SIMULATE else []
     files += ["transfer.svg"] if EVALUATED_ON else []
     files += ["datasets.csv", "training-curves.svg", "learning-rates.svg", "performance-estimation.svg"]
-    files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "families-matched.svg"]
+    files += ["forecast.svg", "conventions.svg", "compute-frontier.svg", "surfaces.svg", "families-matched.svg"]
     files += ["ladder.svg", "exponents.csv", "judgements.csv", "comparisons.csv", "ladder.csv", "next-cells.csv"]
     return [f"{RESULTS}/figures/{file}" for file in files]
 

@@ -118,6 +118,7 @@ use rule draw_language as draw_scaling with:
         forecast=drawn("forecast.svg", "Scaling laws", "Forecast against held-out cells"),
         conventions=drawn("conventions.svg", "Scaling laws", "Exponents under every analysis choice"),
         compute_frontier=drawn("compute-frontier.svg", "Scaling laws", "Loss against compute"),
+        surfaces=drawn("surfaces.svg", "Scaling laws", "Loss over model size and data"),
         families_matched=drawn("families-matched.svg", "Scaling laws", "Families at matched parameters and compute"),
         ladder=drawn("ladder.svg", "Scaling laws", "The ladder of symmetry"),
         exponents=drawn("exponents.csv", "Scaling laws", "Exponents with intervals"),
