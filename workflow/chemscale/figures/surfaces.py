@@ -30,9 +30,13 @@ def surfaces(runs: pd.DataFrame, fits: list[dict]) -> Figure:
         own = own[own["family"] == law["family"]]
         _draw_contours(panel, law, own[PARAMETERS], own[arm.data])
         panel.plot(own[PARAMETERS], own[arm.data], "o", color="black", ms=3)
-        best = next((found for found in of_arm["allocations"] if found["family"] == law["family"]), {}).get("line")
-        if best:
-            panel.plot([point["N"] for point in best], [point["D"] for point in best], color="crimson", lw=2)
+        best = [
+            point
+            for found in of_arm["allocations"]
+            if found["family"] == law["family"]
+            for point in found.get("line", [])
+        ]
+        panel.plot([point["N"] for point in best], [point["D"] for point in best], color="crimson", lw=2)
         panel.set(xscale="log", yscale="log", xlabel=PARAMETERS_LABEL, ylabel=arm.data_label)
         panel.set_title(f"{FAMILIES[law['family']].label}: {loss_label(of_arm['arm'])}", fontsize="small")
     handles = [
