@@ -7,7 +7,7 @@ WORKERS := -n $(CORES) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help study figures test test-all test-slurm check format reference docs lock clean
+.PHONY: help study figures test test-all test-browser test-slurm check format reference docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: .venv/ready ## set up, run the test suite
 
 test-all: .venv/ready ## the test suite with what takes minutes
 	python -m pytest -m "not slurm and not gpu" $(WORKERS)
+
+test-browser: .venv/ready ## open the documentation site in Chromium (Debian's package chromium)
+	python -m pytest -m browser tests/documentation
 
 test-slurm: .venv/ready ## run the tests on a real Slurm of two nodes; needs root, slurmctld, slurmd, slurm-client
 	python -m pytest -m slurm tests/cluster
