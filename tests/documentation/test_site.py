@@ -97,9 +97,14 @@ def test_links_lead_somewhere(browser, pages):
 def test_search_answers(browser, site, words, page_found):
     page = browser.new_page()
     page.goto((site / "index.html").as_uri())
-    page.locator(".md-search__input").click()
-    page.wait_for_timeout(2_000)  # the script that listens starts after the page has loaded, and says nothing
-    page.keyboard.type(words, delay=30)
-    page.locator(".md-search-result__link").first.wait_for()
+    answers = page.locator(".md-search-result__link")
+    for _ in range(20):  # the script that listens starts after the page has loaded, and says nothing
+        page.locator(".md-search__input").fill("")
+        page.locator(".md-search__input").click()
+        page.keyboard.type(words, delay=30)
+        page.wait_for_timeout(1_000)
+        if answers.count():
+            break
+    answers.first.wait_for()
     found = page.locator(".md-search-result__link").evaluate_all("links => links.map(link => link.href)")
     assert any(page_found in url for url in found)
