@@ -25,8 +25,8 @@ test: .venv/ready ## set up, run the test suite
 test-all: .venv/ready ## the test suite with what takes minutes
 	python -m pytest -m "not slurm and not gpu" $(WORKERS)
 
-test-browser: .venv/ready ## open the documentation site in Chromium (Debian's package chromium)
-	python -m pytest -m browser tests/documentation
+test-browser: .venv/ready ## open the documentation site and a report in Chromium (Debian's package chromium)
+	python -m pytest -m browser tests/documentation tests/workflow/test_report_in_browser.py
 
 test-slurm: .venv/ready ## run the tests on a real Slurm of two nodes; needs root, slurmctld, slurmd, slurm-client
 	python -m pytest -m slurm tests/cluster

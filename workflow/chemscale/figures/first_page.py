@@ -8,6 +8,7 @@ import pandas as pd
 
 from chemscale import __version__
 from chemscale.analysis.abstract import cost, exponents, found, went_wrong
+from chemscale.figures.html_table import html_table
 
 VERSIONS = ("torch", "numpy", "scipy", "snakemake")
 LINE = 5000  # characters
@@ -57,14 +58,14 @@ def _image(path: Path) -> list[str]:
     content = base64.b64encode(path.read_bytes()).decode()
     lines = [content[start : start + LINE] for start in range(0, len(content), LINE)]
     html = ['<img width="600" ' + f'alt="{path.stem}" src="data:image/png;base64,', *lines, '">']
-    return [".. raw:: html", "", *(f"   {line}" for line in html), ""]
+    return _raw(html)
 
 
 def _table(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return ["No law could be fitted.", ""]
-    rows = [list(table.columns), *table.astype(str).to_numpy().tolist()]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in rows:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}".rstrip() for i, cell in enumerate(row)]
-    return [*lines, ""]
+    return _raw(html_table(table))
+
+
+def _raw(html: list[str]) -> list[str]:
+    return [".. raw:: html", "", *(f"   {line}" for line in html), ""]
