@@ -77,7 +77,9 @@ def column(page, name):
 
 @pytest.mark.browser
 def test_the_first_page_shows_what_was_found_and_a_figure_of_some_size(page):
-    assert page.get_by_text("What the study mine found").is_visible()
+    title = page.get_by_text("What the study mine found")
+    assert title.is_visible()
+    assert title.bounding_box()["y"] >= 0  # within reach: nothing scrolls above the top
     assert page.get_by_text("Please cite").count() == 1
     assert page.locator("img[alt=source]").evaluate("image => image.naturalWidth") > 100
 

@@ -12,6 +12,8 @@ from chemscale.figures.html_table import html_table
 
 VERSIONS = ("torch", "numpy", "scipy", "snakemake")
 LINE = 5000  # characters
+# Snakemake's report centres its first page, and the top of one higher than the window could not be scrolled to
+FROM_TOP = "<style>.items-center.h-screen.overflow-auto { align-items: safe center; }</style>"
 CITED = (
     "Frey et al., *Neural scaling of deep chemical models*, Nature Machine Intelligence 5, 1297 (2023), "
     "`doi:10.1038/s42256-023-00740-3 <https://doi.org/10.1038/s42256-023-00740-3>`__"
@@ -25,6 +27,7 @@ def first_page(study: str, runs: pd.DataFrame, fits: list[dict], sweeps: pd.Data
         title,
         "=" * len(title),
         "",
+        *_raw([FROM_TOP]),
         *_bullets(found(runs, fits)),
         "Intervals are those of the fits, at "
         f"{fits[0]['confidence']:.0%}. A parameter that the runs do not determine is called not identified.",
