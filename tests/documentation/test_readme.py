@@ -6,8 +6,10 @@ import yaml
 
 from chemscale.data.sources import check_entry
 
+TRAINED_MODELS = "docs/howto/trained-models.md"
 DOCUMENTS = (
     "README.md",
+    TRAINED_MODELS,
     "config/README.md",
     "docs/explanation/decisions.md",
     "docs/explanation/benchmarks.md",
@@ -53,12 +55,13 @@ def test_every_command_named_is_one(checkout):
     from chemscale.cli import app
 
     commands = get_command(app).commands
-    named = set(re.findall(r"(?:^|`)chemscale ([a-z]+) \S*[./…]", text(checkout, "README.md"), re.MULTILINE))
+    guides = text(checkout, "README.md", TRAINED_MODELS, "docs/howto/resume.md", "docs/howto/gpus.md")
+    named = set(re.findall(r"(?:^|`)chemscale ([a-z]+) \S*[./…]", guides, re.MULTILINE))
     assert "train" in named and named <= set(commands)
 
 
 def test_the_ase_example_runs(checkout, trained_potential, tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", text(checkout, "README.md"), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", text(checkout, TRAINED_MODELS), re.DOTALL)
     (record,) = re.findall(r'PotentialCalculator\("([^"]+)"\)', code)
     (tmp_path / record).parent.mkdir(parents=True)
     (tmp_path / record).symlink_to(trained_potential[1])
