@@ -18,7 +18,7 @@ PANELS = {
     "Training": ["tune", "train"],
     "Models": ["generate", "properties", "score", "embed", "export", "minima", "simulate", "evaluate"],
     "Laws": ["fit", "predict", "check", "isoflop", "plan"],
-    "Studies": ["cost", "collect", "first-page"],
+    "Studies": ["cost", "collect", "first-page", "compare"],
 }
 COMMANDS = get_command(app).commands
 

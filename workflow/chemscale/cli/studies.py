@@ -1,7 +1,8 @@
-"""Commands on a whole study: what it costs, and the tables of its runs."""
+"""Commands on whole studies: what one costs, the tables of its runs, and how several compare."""
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chemscale.cli.app import OutFolder, command
-from chemscale.files import read_json, read_yaml, require_paths
+from chemscale.files import atomic, read_json, read_yaml, require_paths, write_json
 
 
 @command("Studies")
@@ -71,3 +72,37 @@ def first_page(
     require_paths(runs, *fits, sweeps, *(figure or []))
     laws = [read_json(path) for path in fits]
     out.write_text(first_page(study, pd.read_parquet(runs), laws, pd.read_parquet(sweeps), figure or []))
+
+
+@command("Studies")
+def compare(
+    studies: Annotated[
+        list[str],
+        Argument(metavar="STUDY STUDY...", help="Studies: names in results/, or folders; the first is the reference."),
+    ],
+    out: Annotated[
+        Path | None, Option(help="Folder to write; default: results/comparisons/ and the names of the studies.")
+    ] = None,
+) -> None:
+    """Compare finished studies: what differs in their settings, and whether exponents, floors and losses agree."""
+    from chemscale.analysis.compare_studies import compare_studies
+    from chemscale.analysis.compared_table import compared_table
+    from chemscale.analysis.studies import open_studies
+    from chemscale.figures.comparison_page import comparison_page
+    from chemscale.figures.studies import require_colours, studies_compared
+    from chemscale.figures.style import house_style, save
+
+    require_colours(studies)
+    opened = open_studies(studies)
+    content = compare_studies(opened)
+    names = "-".join(re.sub(r"[^\w.]+", "-", study.name).strip("-") for study in opened)
+    out = out or Path("results/comparisons") / names
+    house_style()
+    figure, table = studies_compared(opened, content), compared_table(content)
+    save(figure, out, "comparison")
+    write_json(out / "comparison.json", content)
+    with atomic(out / "comparison.csv") as path:
+        table.to_csv(path, index=False)
+    with atomic(out / "comparison.html") as path:
+        path.write_text(comparison_page(content, figure, table))
+    print("\n".join([*content["statements"], f"page: {out / 'comparison.html'}"]))

@@ -20,6 +20,8 @@ from chemscale.arms import ARMS
 MARKERS = "osD^vPX*"  # one per size of a family
 BY_SIZE = "viridis_r"  # palettes of seaborn
 BY_DATA = "mako_r"
+# of Okabe and Ito (2008), told apart by the colour-blind; their yellow is too light for lines
+STUDY_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 def house_style() -> None:
